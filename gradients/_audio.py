@@ -1,0 +1,77 @@
+"""The audio's own gradient where the effect itself is opaque: from another view, or by the adjoint, or refused."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gradients.strategy import Fn, Target
+
+KINDS = ("whitebox", "proxy", "adjoint", "none")
+
+
+def check_audio(target: Target, kind: str, asked_by: str, x: Tensor, aux: dict[str, Tensor]) -> None:
+    """Refuse at the call, not in the backward pass, when the audio needs a gradient that nothing can give."""
+    if kind not in KINDS:
+        raise ValueError(f"{asked_by}: audio={kind!r} is not one of {', '.join(KINDS)}.")
+    inputs = [x, *(t for t in aux.values() if isinstance(t, Tensor))]
+    if not (torch.is_grad_enabled() and any(t.requires_grad for t in inputs)):
+        return
+    if kind == "none":
+        raise ValueError(
+            f"{target.name}: the audio needs a gradient and {asked_by} was told audio='none'; detach the audio, "
+            "or choose audio='whitebox', 'proxy' or 'adjoint'."
+        )
+    if kind != "adjoint" and getattr(target, kind) is None:
+        raise ValueError(
+            f"{target.name}: the audio needs a gradient and this effect has no {kind} view to take it from; choose "
+            "audio='adjoint' if the effect is linear and time-invariant, audio='proxy' with a trained proxy, "
+            "or detach the audio."
+        )
+    if kind == "adjoint" and any(t.requires_grad for t in inputs[1:]):
+        raise ValueError(f"{target.name}: audio='adjoint' has no gradient for a side-chain; detach it.")
+
+
+def audio_vjp(
+    target: Target, kind: str, black: Fn, x: Tensor, u: Tensor, y: Tensor, g: Tensor, keys: tuple[str, ...], rest: tuple
+) -> tuple[Tensor, ...]:
+    """Cotangents of x and of each auxiliary tensor (in the order of `keys`)."""
+    if kind == "adjoint":
+        return _adjoint(target, black, x, u, y, g), *(torch.zeros_like(t) for t in rest)
+    fn = target.view(kind, f"audio={kind!r}")
+
+    def run(x: Tensor, *rest: Tensor) -> Tensor:
+        return fn(x, u, **dict(zip(keys, rest, strict=True)))
+
+    return torch.func.vjp(run, x, *rest)[1](g)
+
+
+def _adjoint(target: Target, black: Fn, x: Tensor, u: Tensor, y: Tensor, g: Tensor) -> Tensor:
+    """The transpose of a linear time-invariant effect: run it on the time-reversed cotangent, reverse back.
+
+    With h_ij the response of output i to input j, the transpose sums h_ij over outputs, so each (i, j) is one
+    run: C x C' of them, stacked in the batch. The identity <g, F x> = <F' g, x> holds for linear effects only and
+    costs two inner products; where it fails the gradient is refused (NaN where no exception can be raised).
+    """
+    channels, outputs = x.shape[1], g.shape[1]
+    eye = torch.eye(channels, dtype=x.dtype, device=x.device)
+    # (i, j, B, C, T): output i's cotangent, fed to input j alone
+    feed = g.flip(-1).movedim(1, 0)[:, None, :, None, :] * eye[None, :, None, :, None]
+    runs = outputs * channels
+    back = black(feed.reshape(-1, *x.shape[1:]), u.repeat(runs, *[1] * (u.ndim - 1)))
+    back = back.reshape(outputs, channels, *g.shape).flip(-1)
+    gx = torch.stack([sum(back[i, j, :, i] for i in range(outputs)) for j in range(channels)], dim=1)
+    forth, transposed = (g * y).sum(), (gx * x).sum()
+    scale = (g.square().sum() * y.square().sum()).sqrt() + (gx.square().sum() * x.square().sum()).sqrt()
+    linear = (forth - transposed).abs() <= 1e-3 * scale
+    if not torch.compiler.is_compiling():
+        try:
+            refused = not bool(linear)
+        except RuntimeError:  # under vmap a tensor has no one truth value: the NaN below must do
+            refused = False
+        if refused:
+            raise ValueError(
+                f"{target.name}: audio='adjoint' holds for linear time-invariant effects, and this one is not "
+                "(the inner products of its output and of its transpose differ); choose audio='whitebox' or 'proxy'."
+            )
+    return torch.where(linear, gx, torch.nan)

@@ -1,0 +1,119 @@
+"""`gradient="spsa"`: simultaneous perturbation stochastic approximation (Spall 1992) through the black box."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradients._audio import audio_vjp, check_audio
+from gradients._opaque import fold, opaque
+from gradients.strategy import Strategy, Target
+
+
+@torch.library.custom_op("gradients::rademacher", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
+def _rademacher(u: Tensor, directions: int) -> Tensor:
+    # An op of its own, so that vmap over the backward pass (jacrev) sees no bare random call.
+    return torch.randint(0, 2, (directions, *u.shape), device=u.device).to(u.dtype) * 2 - 1
+
+
+@_rademacher.register_fake
+def _(u: Tensor, directions: int) -> Tensor:
+    return u.new_empty(directions, *u.shape)
+
+
+@_rademacher.register_vmap
+def _(info: Any, in_dims: tuple, u: Tensor, directions: int) -> tuple[Tensor, int]:
+    signs = _rademacher(fold(info.batch_size, u, in_dims[0]), directions)
+    return signs.unflatten(1, (info.batch_size, -1)), 1
+
+
+@dataclass(frozen=True)
+class SPSA(Strategy):
+    """Two black-box runs a direction, whatever the number of controls.
+
+    Each direction perturbs all controls at once by +-epsilon with Rademacher signs from torch's generator and contracts
+    the difference of the two outputs with the cotangent at the *waveform*, so that any loss works. Directions are
+    averaged; all runs of a backward pass are one stacked batch.
+
+    Runs: 1 forward; 2 x directions backward, and 4 x directions when a control lies within epsilon of an edge
+    of [0, 1] (or when that cannot be known: under torch.compile and vmap). There the probes' centre c is moved
+    inside, and a second set around 2 c - u with the same signs extrapolates back to u: no probe leaves the range, and the
+    estimate stays unbiased up to third derivatives, as it is elsewhere.
+
+    Args:
+        epsilon: step in the unit range, or a function of the number of backward passes so far (0, 1, ...) giving it.
+        directions: how many random directions are averaged; the standard error falls as its square root.
+        audio: where the audio's own gradient comes from: "whitebox", "proxy", "adjoint" or "none"; see FiniteDifference.
+        report: called in each backward pass with the estimated variance of the control gradient, shaped like the
+            controls (NaN with one direction).
+        generator: the torch.Generator of the signs; torch's default one if None.
+    """
+
+    epsilon: float | Callable[[int], float] = 1e-2
+    directions: int = 1
+    audio: str = "whitebox"
+    report: Callable[[Tensor], None] | None = None
+    generator: torch.Generator | None = None
+    _passes: Any = field(default_factory=count, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.directions < 1:
+            raise ValueError(f"SPSA: directions must be at least 1; got {self.directions}.")
+        if not callable(self.epsilon):
+            self._checked(self.epsilon)
+
+    def __call__(self, target: Target, x: Tensor, controls: Tensor, **aux: Tensor) -> Tensor:
+        black = target.view("blackbox", "gradient='spsa'")
+        check_audio(target, self.audio, "gradient='spsa'", x, aux)
+        keys = tuple(aux)
+
+        def vjp(x: Tensor, u: Tensor, *rest: Tensor, y: Tensor, g: Tensor, needs: tuple[bool, ...]) -> tuple:
+            gx: tuple = (None, *(None for _ in rest))
+            if needs[0] or any(needs[2:]):
+                gx = audio_vjp(target, self.audio, black, x, u, y, g, keys, rest)
+            gu = self._controls(black, x, u, g, dict(zip(keys, rest, strict=True))) if needs[1] else None
+            return gx[0], gu, *gx[1:]
+
+        return opaque(black, vjp, target.name, x, controls, aux)
+
+    def _controls(self, black, x: Tensor, u: Tensor, g: Tensor, aux: dict[str, Tensor]) -> Tensor:  # noqa: ANN001
+        e = self._checked(self.epsilon(next(self._passes))) if callable(self.epsilon) else self.epsilon
+        n = self.directions
+        if self.generator is None:
+            signs = _rademacher(u, n)
+        else:
+            draw = torch.randint(0, 2, (n, *u.shape), generator=self.generator, device=self.generator.device)
+            signs = draw.to(u) * 2 - 1
+        near = u.clamp(e, 1 - e)
+        centres = [near, 2 * near - u] if _touches(u, near) else [near]
+        probes = torch.cat([c + s * e * signs for c in centres for s in (1, -1)]).flatten(0, 1)
+        runs = 2 * len(centres) * n
+        rest = {k: t.repeat(runs, *[1] * (t.ndim - 1)) for k, t in aux.items()}
+        out = black(x.repeat(runs, 1, 1), probes, **rest).unflatten(0, (len(centres), 2, n, len(x)))
+        rise = ((out[:, 0] - out[:, 1]) * g).flatten(3).sum(-1, dtype=torch.float64) / (2 * e)  # (centres, n, B)
+        slope = rise[0] if len(centres) == 1 else 2 * rise[0] - rise[1]
+        estimates = (slope.reshape(n, len(x), *[1] * (u.ndim - 1)) * signs).to(u.dtype)
+        if self.report is not None:
+            self.report(estimates.var(0) / n if n > 1 else torch.full_like(u, torch.nan))
+        return estimates.mean(0)
+
+    @staticmethod
+    def _checked(epsilon: float) -> float:
+        if not 0 < epsilon <= 0.125:
+            raise ValueError(f"SPSA: epsilon must be above 0 and at most 0.125; got {epsilon}.")
+        return epsilon
+
+
+def _touches(u: Tensor, near: Tensor) -> bool:
+    """Whether a control lies within epsilon of an edge; True where tensors have no value to ask (compile, vmap)."""
+    if torch.compiler.is_compiling():
+        return True
+    try:
+        return bool((u != near).any())
+    except RuntimeError:
+        return True
