@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 import torch
@@ -59,7 +58,7 @@ class SPSA(Strategy):
     audio: str = "whitebox"
     report: Callable[[Tensor], None] | None = None
     generator: torch.Generator | None = None
-    _passes: Any = field(default_factory=count, init=False, repr=False, compare=False)
+    _passes: list[int] = field(default_factory=lambda: [0], init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.directions < 1:
@@ -82,7 +81,7 @@ class SPSA(Strategy):
         return opaque(black, vjp, target.name, x, controls, aux)
 
     def _controls(self, black, x: Tensor, u: Tensor, g: Tensor, aux: dict[str, Tensor]) -> Tensor:  # noqa: ANN001
-        e = self._checked(self.epsilon(next(self._passes))) if callable(self.epsilon) else self.epsilon
+        e = self._epsilon()
         n = self.directions
         if self.generator is None:
             signs = _rademacher(u, n)
@@ -101,6 +100,12 @@ class SPSA(Strategy):
         if self.report is not None:
             self.report(estimates.var(0) / n if n > 1 else torch.full_like(u, torch.nan))
         return estimates.mean(0)
+
+    def _epsilon(self) -> float:
+        if not callable(self.epsilon):
+            return self.epsilon
+        self._passes[0] += 1
+        return self._checked(self.epsilon(self._passes[0] - 1))
 
     @staticmethod
     def _checked(epsilon: float) -> float:

@@ -1,0 +1,89 @@
+"""Coefficients of second-order shelving and peaking filters, in the plugin's float32 with exact derivatives.
+
+R. Bristow-Johnson's cookbook forms with A = 10^(gain_db / 40) and w = 2 pi f / fs; the shelves' Q enters as 2 sqrt(A) alpha =
+sin(w) sqrt(A) / Q. Frequencies are limited to [0.01, fs/2 - 100] Hz as Pedalboard does, with zero gradient beyond.
+Controls of any one shape -> rows b0, b1, b2, a1, a2 (a0 = 1) stacked in `dim`; float64, float32 values for float32 audio.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dasp.atoms.libm import libm
+from dasp.atoms.precision import as_plugin
+
+_Rows = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+def low_shelf(frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
+    return _design(_low_shelf_rows, frequency, gain_db, q, sample_rate, dtype, dim)
+
+
+def high_shelf(frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
+    return _design(_high_shelf_rows, frequency, gain_db, q, sample_rate, dtype, dim)
+
+
+def peak(frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
+    return _design(_peak_rows, frequency, gain_db, q, sample_rate, dtype, dim)
+
+
+def _design(
+    rows: Callable[..., _Rows], frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype, dim: int
+) -> Tensor:
+    nyquist = sample_rate / 2 - 100
+    w = 2 * math.pi * frequency.clamp(0.01, nyquist).clamp_min(2.0) / sample_rate
+    exact = _normalised(rows(10 ** (gain_db / 40), torch.sin(w), torch.cos(w), q), dim)
+    if dtype == torch.float64:
+        return exact
+    with torch.no_grad():
+        # Same formulas, float32, in the plugin's order of operations and with libm's functions.
+        f, g, q = frequency.detach().float(), gain_db.detach().float(), q.detach().float()
+        a = libm("powf", g.new_tensor(10.0), g * 0.05).sqrt()
+        w = f.clamp(0.01, nyquist).clamp_min(2.0) * (2 * torch.tensor(math.pi, dtype=torch.float32)).to(f)
+        w = w / sample_rate
+        rounded = _normalised(rows(a, libm("sinf", w), libm("cosf", w), q), dim)
+    return as_plugin(exact, rounded)
+
+
+def _normalised(rows: _Rows, dim: int) -> Tensor:
+    b0, b1, b2, a0, a1, a2 = torch.broadcast_tensors(*rows)
+    return torch.stack([b0, b1, b2, a1, a2], dim) * (1 / a0).unsqueeze(dim)
+
+
+def _low_shelf_rows(a: Tensor, sin: Tensor, cos: Tensor, q: Tensor) -> _Rows:
+    beta = sin * a.sqrt() / q
+    less, more = a - 1, a + 1
+    turn = less * cos
+    return (
+        a * (more - turn + beta),
+        a * 2 * (less - more * cos),
+        a * (more - turn - beta),
+        more + turn + beta,
+        -2 * (less + more * cos),
+        more + turn - beta,
+    )
+
+
+def _high_shelf_rows(a: Tensor, sin: Tensor, cos: Tensor, q: Tensor) -> _Rows:
+    beta = sin * a.sqrt() / q
+    less, more = a - 1, a + 1
+    turn = less * cos
+    return (
+        a * (more + turn + beta),
+        a * -2 * (less + more * cos),
+        a * (more + turn - beta),
+        more - turn + beta,
+        2 * (less - more * cos),
+        more - turn - beta,
+    )
+
+
+def _peak_rows(a: Tensor, sin: Tensor, cos: Tensor, q: Tensor) -> _Rows:
+    alpha = sin / (q * 2)
+    swing = -2 * cos
+    wide, narrow = alpha * a, alpha / a
+    return 1 + wide, swing, 1 - wide, 1 + narrow, swing, 1 - narrow

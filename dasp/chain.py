@@ -1,0 +1,185 @@
+"""Effects made of effects: in series (Chain), side by side (Parallel). Each is an Effect with one table and one Target."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dasp.automation import hold, to_grid
+from dasp.effect import Effect
+from dasp.param import Param
+from gradients import Strategy, Target
+
+
+class Compound(Effect):
+    """What Chain and Parallel share: the joint table and how it is split.
+
+    The table is the effects' tables one after the other, behind `own` controls of the compound itself. Names that occur
+    once stay; names that occur in several effects get their effect's name in front (`peak_filter_gain_db`), numbered where the
+    same effect occurs more than once (`gain1_gain_db`, `gain2_gain_db`).
+    """
+
+    def __init__(
+        self,
+        effects: tuple[Effect, ...],
+        gradient: str | Strategy | None,
+        proxy: Callable[..., Tensor] | None,
+        own: tuple[Param, ...] = (),
+    ) -> None:
+        kind = type(self).__name__
+        if not effects:
+            raise ValueError(f"{kind}: needs at least one effect.")
+        for effect in effects:
+            if not isinstance(effect, Effect):
+                raise TypeError(f"{kind}: takes effects such as dasp.Gain(); got {type(effect).__name__}.")
+        rates = sorted({e.sample_rate for e in effects})
+        if len(rates) > 1:
+            raise ValueError(f"{kind}: effects of one sample rate; got {', '.join(f'{r:g}' for r in rates)} Hz.")
+        super().__init__(effects[0].sample_rate, gradient=gradient or "autodiff", proxy=proxy)
+        self.joint = gradient is not None
+        self.effects = nn.ModuleList(effects)
+        self.own = own
+        self.controls = own + _joint_table(effects)  # type: ignore[misc]
+
+    @property
+    def takes(self) -> frozenset[str]:
+        return frozenset().union(*(e.takes for e in self))
+
+    @property
+    def static(self) -> str:
+        return next((f"{e.name}: {e.static}" for e in self if e.static), "")
+
+    def __iter__(self) -> Iterator[Effect]:
+        return iter(self.effects)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self.effects)
+
+    def split(self, controls: Tensor) -> list[Tensor]:
+        """Controls (B, P[, frames]) -> each effect's own part, in order."""
+        return list(controls[:, len(self.own) :].split([len(e.controls) for e in self], dim=1))
+
+    def forward(
+        self,
+        x: Tensor,
+        controls: Tensor | None = None,
+        *,
+        sidechain: Tensor | None = None,
+        state: dict | None = None,
+        **physical: float | Tensor,
+    ) -> Tensor:
+        """As `Effect.forward`. With `gradient=` given to the compound, one strategy serves all its controls at once; without,
+        each effect keeps its own."""
+        if self.joint:
+            return super().forward(x, controls, sidechain=sidechain, state=state, **physical)
+        self._check_audio(x, sidechain)
+        u = self._unit_controls(x, controls, physical)
+
+        def each(effect: Effect, x: Tensor, part: Tensor, **aux: Any) -> Tensor:
+            return effect(x, part, **aux)
+
+        return self._through(each, x, u, sidechain=sidechain, state=state)
+
+    def target(self) -> Target:
+        """The compound's views are its effects' views composed, so a strategy sees one function."""
+
+        def composed(kind: str) -> Callable[..., Tensor]:
+            def view(x: Tensor, u: Tensor, **aux: Any) -> Tensor:
+                def each(effect: Effect, x: Tensor, part: Tensor, **aux: Any) -> Tensor:
+                    return effect.target().view(kind, f"a {self.name}'s {kind}")(x, part, **aux)
+
+                return self._through(each, x, u, **aux)
+
+            return view
+
+        views = Target(self.name, composed("whitebox"), composed("blackbox"), self.proxy, self.training)
+        if self.proxy is None and all(e.target().proxy is not None for e in self):
+            return replace(views, proxy=composed("proxy"))
+        return views
+
+    def _through(self, each: Callable[..., Tensor], x: Tensor, u: Tensor, **aux: Any) -> Tensor:
+        raise NotImplementedError
+
+    def _parts(self, u: Tensor, aux: dict[str, Any]) -> Iterator[tuple[Effect, Tensor, dict[str, Any]]]:
+        """Each effect with its controls and those auxiliary inputs that it takes; a state of its own within the state."""
+        state = aux.get("state")
+        for index, (effect, part) in enumerate(zip(self, self.split(u), strict=True)):
+            mine = {k: v for k, v in aux.items() if v is not None and k in effect.takes}
+            if state is not None and "state" in mine:
+                mine["state"] = state.setdefault(index, {})
+            yield effect, part, mine
+
+    def extra_repr(self) -> str:
+        return f"gradient={self.gradient if self.joint else 'each its own'}"
+
+
+class Chain(Compound):
+    """Effects in series, which is an effect again: chains nest.
+
+    Args:
+        *effects: of one sample rate, in the order in which the audio passes them.
+        gradient: one strategy for the whole chain (two runs of the chain per SPSA direction serve all its controls);
+            None: each effect keeps its own.
+        proxy: a network that imitates the whole chain, for "proxy" and "hybrid".
+    """
+
+    def __init__(
+        self, *effects: Effect, gradient: str | Strategy | None = None, proxy: Callable[..., Tensor] | None = None
+    ) -> None:
+        super().__init__(effects, gradient, proxy)
+
+    def _through(self, each: Callable[..., Tensor], x: Tensor, u: Tensor, **aux: Any) -> Tensor:
+        for effect, part, mine in self._parts(u, aux):
+            x = each(effect, x, part, **mine)
+        return x
+
+
+class Parallel(Compound):
+    """Effects side by side on the same input, summed with the dry signal: dry/wet and sends.
+
+    y = dry_level x + sum_i wet_i_level effect_i(x); the levels are linear controls in front of the effects' own.
+
+    Args:
+        *effects: of one sample rate; where one makes mono stereo, the dry signal and the others follow.
+        gradient, proxy: as in Chain.
+    """
+
+    def __init__(
+        self, *effects: Effect, gradient: str | Strategy | None = None, proxy: Callable[..., Tensor] | None = None
+    ) -> None:
+        names = ["wet_level"] if len(effects) == 1 else [f"wet{i + 1}_level" for i in range(len(effects))]
+        own = (
+            Param("dry_level", "", 0.0, 1.0, 1.0, doc="linear gain of the unprocessed signal"),
+            *(Param(n, "", 0.0, 1.0, 1.0, doc=f"linear gain of {e.name}") for n, e in zip(names, effects, strict=True)),
+        )
+        super().__init__(effects, gradient, proxy, own)
+
+    def _through(self, each: Callable[..., Tensor], x: Tensor, u: Tensor, **aux: Any) -> Tensor:
+        levels = u[:, : len(self.own)]
+        if levels.ndim == 3:
+            levels = hold(to_grid(levels, x.shape[2]), levels.shape[2], x.shape[2])
+        else:
+            levels = levels[..., None]
+        levels = levels.to(x.dtype)
+        branches = [x, *(each(effect, x, part, **mine) for effect, part, mine in self._parts(u, aux))]
+        width = max(b.shape[1] for b in branches)
+        return torch.stack([levels[:, i : i + 1] * b.expand(-1, width, -1) for i, b in enumerate(branches)]).sum(0)
+
+
+def _joint_table(effects: tuple[Effect, ...]) -> tuple[Param, ...]:
+    counts = Counter(q.name for e in effects for q in e.controls)
+    kinds = Counter(e.name for e in effects)
+    seen: Counter[str] = Counter()
+    table = []
+    for effect in effects:
+        seen[effect.name] += 1
+        number = str(seen[effect.name]) if kinds[effect.name] > 1 else ""
+        prefix = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", effect.name).lower() + number
+        table += [q if counts[q.name] == 1 else replace(q, name=f"{prefix}_{q.name}") for q in effect.controls]
+    return tuple(table)

@@ -1,0 +1,265 @@
+"""The base class of all effects: a table of controls, a pure function, a plugin; and one line where the backends part."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from dasp.automation import hold, to_grid
+from dasp.blackbox import Recipe, register, render
+from dasp.param import Param
+from gradients import Strategy, Target, resolve
+
+_RESERVED = ("sample_rate", "sidechain", "state")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """' Did you mean ...?' for an error message, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+class Effect(nn.Module):
+    """An audio effect as a function of audio and of controls in [0, 1].
+
+    A subclass declares `controls` (the table), `dsp` (a pure function whose keywords are the table's names) and, where there
+    is one, `plugin`. Everything else - views, shape checks, normalisation, the table in the docstring - follows from these.
+
+    Class attributes:
+        controls: the table.
+        dsp: white box, `dsp(x, *, sample_rate, <controls>, [sidechain], [state], [options])`. Controls arrive as float64
+            tensors (B, 1, 1), or (B, 1, T) when they vary in time. `state` is a dict that streaming calls carry along.
+        plugin: Pedalboard's class name (its attributes are the control names), or a function of the controls
+            returning [(class name, attributes), ...] in series; None: the black box is the DSP, unseen by autograd.
+        options: names and defaults of settings that are not controls (no gradient), given to `__init__`.
+        channels: input channel counts that are accepted; None for any.
+        links_channels: whether one channel's sound depends on another's (a reverb); others treat each for itself.
+        static_because: why controls cannot vary in time; empty if they can.
+
+    Args:
+        sample_rate: in Hz.
+        gradient: a strategy or its name: "autodiff", "fd", "spsa", "proxy", "hybrid".
+        proxy: a trained network, called as proxy(x, controls), for "proxy" and "hybrid".
+    """
+
+    controls: ClassVar[tuple[Param, ...]] = ()
+    dsp: ClassVar[Callable[..., Tensor]]
+    plugin: ClassVar[str | Callable[..., Recipe] | None] = None
+    options: ClassVar[Mapping[str, Any]] = {}
+    channels: ClassVar[tuple[int, ...] | None] = None
+    links_channels: ClassVar[bool] = False
+    static_because: ClassVar[str] = ""
+    _takes: ClassVar[frozenset[str]] = frozenset()
+    _key: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "controls" not in vars(cls):
+            return
+        table = [q.name for q in cls.controls]
+        keywords = inspect.signature(cls.dsp).parameters
+        takes = [n for n, p in keywords.items() if p.kind is p.KEYWORD_ONLY]
+        declared = [n for n in takes if n not in _RESERVED and n not in cls.options]
+        if declared != table:
+            raise TypeError(
+                f"{cls.__name__}: dsp takes {', '.join(declared) or 'nothing'}; the table declares {', '.join(table) or 'nothing'}."
+            )
+        cls._takes = frozenset(takes) & {"sidechain", "state"}
+        cls._key = register(cls)
+        cls.__doc__ = f"{inspect.getdoc(cls) or ''}\n\n{table_of(cls.controls)}"
+
+    def __init__(
+        self,
+        sample_rate: float = 44100,
+        *,
+        gradient: str | Strategy = "autodiff",
+        proxy: Callable[..., Tensor] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        if not sample_rate > 0:
+            raise ValueError(f"{self.name}: sample_rate is in Hz, above 0; got {sample_rate}.")
+        for option in options:
+            if option not in type(self).options:
+                known = ", ".join(type(self).options) or "none"
+                raise TypeError(
+                    f"{self.name}: no option {option!r}; it has {known}.{nearest(option, type(self).options)} "
+                    "Controls are given at the call, not here."
+                )
+        self.sample_rate = float(sample_rate)
+        self.gradient = resolve(gradient)
+        self.proxy = proxy
+        self.settings = {**type(self).options, **options}
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    @classmethod
+    def out_channels(cls, channels: int) -> int:
+        """Output channels for a number of input channels."""
+        return channels
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """Which of `sidechain` and `state` the effect accepts."""
+        return self._takes
+
+    @property
+    def static(self) -> str:
+        """Why the controls cannot vary in time; empty if they can."""
+        return self.static_because
+
+    def forward(
+        self,
+        x: Tensor,
+        controls: Tensor | None = None,
+        *,
+        sidechain: Tensor | None = None,
+        state: dict | None = None,
+        **physical: float | Tensor,
+    ) -> Tensor:
+        """Process audio.
+
+        Args:
+            x: audio (B, C, T), float32 or float64.
+            controls: (B, P) in [0, 1], or (B, P, frames) when they vary in time, in the order of `self.controls`.
+            sidechain: (B, C, T), what the detector listens to instead of x, where the effect has a detector.
+            state: a dict, empty at first, that carries the effect's memory from one block to the next (autodiff only).
+            **physical: instead of `controls`: values in the controls' own units, floats or tensors (B,) or (B, frames);
+                those left out have their default.
+
+        Returns:
+            audio (B, C', T).
+
+        Raises:
+            ValueError, TypeError: a shape or name is wrong; the message has what was expected. Values are not checked.
+        """
+        self._check_audio(x, sidechain)
+        u = self._unit_controls(x, controls, physical)
+        aux: dict[str, Any] = {k: v for k, v in (("sidechain", sidechain), ("state", state)) if v is not None}
+        for key in aux:
+            if key not in self.takes:
+                raise ValueError(f"{self.name}: has no use for {key}= (it has {'no detector' if key == 'sidechain' else 'no memory'}).")
+        return self.gradient(self.target(), x, u, **aux)
+
+    def target(self) -> Target:
+        """The views that a strategy may use."""
+        return Target(self.name, self._whitebox, self._blackbox, self.proxy, self.training)
+
+    def physical(self, controls: Tensor) -> dict[str, Tensor]:
+        """Controls in [0, 1], (B, P) or (B, P, frames) -> name: value in its unit, (B,) or (B, frames)."""
+        return {q.name: q.to_physical(controls[:, i]) for i, q in enumerate(self.controls)}
+
+    def unit(self, batch: int = 1, **physical: float | Tensor) -> Tensor:
+        """Values in the controls' units -> controls (batch, P) or (batch, P, frames) in [0, 1], float64."""
+        return unit_controls(self.name, self.controls, batch, physical)
+
+    def _whitebox(self, x: Tensor, u: Tensor, **aux: Any) -> Tensor:
+        if u.ndim == 3:
+            u, frames = to_grid(u, x.shape[2]), u.shape[2]
+            u = hold(u, frames, x.shape[2])
+        else:
+            u = u[..., None]
+        v = {q.name: q.to_physical(u[:, i : i + 1].double()) for i, q in enumerate(self.controls)}
+        return type(self).dsp(x, sample_rate=self.sample_rate, **v, **aux, **self.settings)
+
+    def _blackbox(self, x: Tensor, u: Tensor, sidechain: Tensor | None = None) -> Tensor:
+        frames = u.shape[2] if u.ndim == 3 else 0
+        u = (to_grid(u, x.shape[2]) if frames else u).double()
+        columns = [q.to_physical(u[:, i]) for i, q in enumerate(self.controls)]
+        values = torch.stack(columns, 1) if columns else u
+        return render(x, values, sidechain, frames, self._key, self.sample_rate, json.dumps(self.settings))
+
+    def _check_audio(self, x: Tensor, sidechain: Tensor | None) -> None:
+        if x.ndim != 3:
+            raise ValueError(
+                f"{self.name}: audio must be (batch, channels, samples); got {tuple(x.shape)}. "
+                f"Use x.reshape({'1, 1, -1' if x.ndim == 1 else '1, *x.shape' if x.ndim == 2 else '-1, channels, samples'})."
+            )
+        if not x.is_floating_point() or x.dtype in (torch.float16, torch.bfloat16):
+            raise TypeError(f"{self.name}: audio must be float32 or float64; got {x.dtype}. Use x.float().")
+        if self.channels is not None and x.shape[1] not in self.channels:
+            raise ValueError(
+                f"{self.name}: takes {' or '.join(map(str, self.channels))} channels; got {x.shape[1]}. "
+                "Fold further channels into the batch."
+            )
+        if sidechain is not None and sidechain.shape != x.shape:
+            raise ValueError(
+                f"{self.name}: sidechain must have the audio's shape {tuple(x.shape)}; got {tuple(sidechain.shape)}. "
+                "Use sidechain.expand_as(x) for one key over all channels."
+            )
+
+    def _unit_controls(self, x: Tensor, u: Tensor | None, physical: Mapping[str, float | Tensor]) -> Tensor:
+        batch, count = len(x), len(self.controls)
+        if u is None:
+            u = unit_controls(self.name, self.controls, batch, physical, x.device)
+        elif physical:
+            raise TypeError(f"{self.name}: give controls in [0, 1] or {', '.join(physical)} in their units, not both.")
+        elif u.ndim not in (2, 3) or u.shape[0] != batch or u.shape[1] != count:
+            names = ", ".join(q.name for q in self.controls)
+            raise ValueError(
+                f"{self.name}: controls must be ({batch}, {count}) or ({batch}, {count}, frames) in [0, 1] for {names}; "
+                f"got {tuple(u.shape)}."
+            )
+        if u.ndim == 3:
+            if u.shape[2] == 1:
+                return u[..., 0]
+            if self.static:
+                raise ValueError(f"{self.name}: its controls cannot vary in time: {self.static}")
+            if u.shape[2] > max(x.shape[2], 1):
+                raise ValueError(f"{self.name}: more frames ({u.shape[2]}) than samples ({x.shape[2]}) in controls.")
+        return u
+
+    def extra_repr(self) -> str:
+        settings = "".join(f", {k}={v!r}" for k, v in self.settings.items())
+        return f"{self.sample_rate:g}, gradient={self.gradient}{settings}"
+
+
+def unit_controls(
+    name: str,
+    controls: Sequence[Param],
+    batch: int,
+    physical: Mapping[str, float | Tensor],
+    device: torch.device | None = None,
+) -> Tensor:
+    """Physical values by name -> (batch, P) or (batch, P, frames) in [0, 1]; float64, so that typed values arrive unrounded."""
+    known = [q.name for q in controls]
+    for key in physical:
+        if key not in known:
+            raise TypeError(f"{name}: no control {key!r}; it has {', '.join(known) or 'none'}.{nearest(key, known)}")
+    frames = {v.shape[1] for v in physical.values() if isinstance(v, Tensor) and v.ndim == 2 and v.shape[1] > 1}
+    if len(frames) > 1:
+        raise ValueError(f"{name}: controls that vary in time need the same number of frames; got {sorted(frames)}.")
+    columns = []
+    for q in controls:
+        value = physical.get(q.name, q.default)
+        if isinstance(value, Tensor):
+            if value.ndim > 2 or (value.ndim and value.shape[0] not in (1, batch)):
+                raise ValueError(
+                    f"{name}: {q.name} must be a number or a tensor ({batch},) or ({batch}, frames); got {tuple(value.shape)}."
+                )
+            column = q.to_unit(value.double().to(device))
+            column = column.reshape(-1, 1) if value.ndim < 2 else column
+        else:
+            column = torch.tensor([[q.to_unit(float(value))]], dtype=torch.float64, device=device)
+        columns.append(column.expand(batch, max(frames, default=1)))
+    if not columns:
+        return torch.zeros(batch, 0, dtype=torch.float64, device=device)
+    u = torch.stack(columns, 1)
+    return u if frames else u[..., 0]
+
+
+def table_of(controls: Sequence[Param]) -> str:
+    """The controls as a Markdown table."""
+    rows = ["| control | unit | range | scale | default | |", "|---|---|---|---|---|---|"]
+    rows += [
+        f"| `{q.name}` | {q.unit} | {q.low:g} to {q.high:g} | {q.scale} | {q.default:g} | {q.doc} |" for q in controls
+    ]
+    return "\n".join(rows)

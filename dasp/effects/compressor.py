@@ -1,0 +1,64 @@
+"""Compressor: feed-forward, peak detector, hard knee, as Pedalboard's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dasp.atoms.ballistics import ballistics, gain_curve
+from dasp.atoms.level import as_controls, ballistics_pole, db_to_gain
+from dasp.atoms.precision import as_plugin
+from dasp.effect import Effect
+from dasp.param import Param
+
+
+def compressor(
+    x: Tensor,
+    *,
+    sample_rate: float = 44100,
+    threshold_db: float | Tensor = -20.0,
+    ratio: float | Tensor = 4.0,
+    attack_ms: float | Tensor = 5.0,
+    release_ms: float | Tensor = 100.0,
+    sidechain: Tensor | None = None,
+    state: dict | None = None,
+) -> Tensor:
+    """y = g x with g = 1 below the threshold T and (r / T)^(1/ratio - 1) above; r follows |x| with attack and release.
+
+    Each channel for itself; no make-up gain, no look-ahead.
+
+    Args:
+        x: audio (B, C, T).
+        sample_rate: in Hz.
+        threshold_db, ratio, attack_ms, release_ms: numbers, (B,), (B, 1, 1) or (B, 1, T). Times are the plugin's: the follower's
+            time constant is 1/(2 pi) of them.
+        sidechain: (B, C, T), what the detector follows instead of x.
+        state: a dict that carries the follower's memory between blocks.
+    """
+    threshold, slope, attack, release = as_controls(x, threshold_db, ratio, attack_ms, release_ms)
+    key = x if sidechain is None else sidechain
+    level, memory = ballistics(
+        key.abs(),
+        ballistics_pole(attack, sample_rate, x.dtype),
+        ballistics_pole(release, sample_rate, x.dtype),
+        None if state is None else state.get("level"),
+    )
+    if state is not None:
+        state["level"] = memory
+    exponent = 1 / slope - 1
+    if x.dtype != torch.float64:
+        exponent = as_plugin(exponent, 1 / slope.detach().float() - 1)
+    return x * gain_curve(level, db_to_gain(threshold, x.dtype, floor_db=-200.0), exponent)
+
+
+class Compressor(Effect):
+    """Turn down what rises above a threshold."""
+
+    controls = (
+        Param("threshold_db", "dB", -60.0, 0.0, -20.0, doc="level above which the gain falls"),
+        Param("ratio", "dB/dB", 1.0, 20.0, 4.0, "log", "input rise for 1 dB of output rise above the threshold"),
+        Param("attack_ms", "ms", 0.05, 200.0, 5.0, "log", "how fast the gain falls"),
+        Param("release_ms", "ms", 1.0, 1000.0, 100.0, "log", "how fast the gain recovers"),
+    )
+    dsp = staticmethod(compressor)
+    plugin = "Compressor"

@@ -1,0 +1,37 @@
+"""LowShelfFilter: one second-order equaliser band, as Pedalboard's."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from dasp.atoms.design import low_shelf
+from dasp.effect import Effect
+from dasp.effects._filter import band, second_order
+
+
+def low_shelf_filter(
+    x: Tensor,
+    *,
+    sample_rate: float = 44100,
+    cutoff_frequency_hz: float | Tensor = 440.0,
+    gain_db: float | Tensor = 0.0,
+    q: float | Tensor = 0.5**0.5,
+    state: dict | None = None,
+) -> Tensor:
+    """Second-order filter of the audio-EQ cookbook (R. Bristow-Johnson), transposed direct form II.
+
+    Args:
+        x: audio (B, C, T).
+        sample_rate: in Hz.
+        cutoff_frequency_hz, gain_db, q: numbers, (B,), (B, 1, 1) or (B, 1, T); frequencies act up to fs/2 - 100 Hz.
+        state: a dict that carries the filter's memory between blocks.
+    """
+    return second_order(low_shelf, x, sample_rate, cutoff_frequency_hz, gain_db, q, state)
+
+
+class LowShelfFilter(Effect):
+    """Raise or lower everything below a corner frequency."""
+
+    controls = band("", 20.0, 20000.0, 440.0)
+    dsp = staticmethod(low_shelf_filter)
+    plugin = "LowShelfFilter"

@@ -1,0 +1,67 @@
+"""One control of an effect: the single place where its name, unit and range are typed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, overload
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Param:
+    """A control's name, unit, range, and the scale on which [0, 1] maps to that range.
+
+    Args:
+        name: keyword of the effect's functions, with its unit as a suffix (`attack_ms`).
+        unit: "dB", "ms", "Hz", "" ...
+        low, high: range in that unit; independent of the sample rate.
+        default: value of a control that is left out.
+        scale: "linear", or "log" for what people hear on a log scale.
+        doc: one line on what it does.
+
+    >>> Param("attack_ms", "ms", 0.1, 100.0, 10.0, "log").to_unit(10.0)
+    0.6666666666666666
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    default: float
+    scale: Literal["linear", "log"] = "linear"
+    doc: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ValueError(f"Param: a name must be usable as a keyword; got {self.name!r}.")
+        if self.scale not in ("linear", "log"):
+            raise ValueError(f"{self.name}: scale is 'linear' or 'log'; got {self.scale!r}.")
+        if not (self.low < self.high and self.low <= self.default <= self.high):
+            raise ValueError(
+                f"{self.name}: expected low <= default <= high and low < high; got {self.low}, {self.default}, {self.high}."
+            )
+        if self.scale == "log" and self.low <= 0:
+            raise ValueError(f"{self.name}: a log scale needs low > 0; got {self.low}.")
+
+    @overload
+    def to_physical(self, u: float) -> float: ...
+    @overload
+    def to_physical(self, u: Tensor) -> Tensor: ...
+    def to_physical(self, u: float | Tensor) -> float | Tensor:
+        """[0, 1] -> the control's unit."""
+        if self.scale == "log":
+            return self.low * (self.high / self.low) ** u
+        return self.low + (self.high - self.low) * u
+
+    @overload
+    def to_unit(self, value: float) -> float: ...
+    @overload
+    def to_unit(self, value: Tensor) -> Tensor: ...
+    def to_unit(self, value: float | Tensor) -> float | Tensor:
+        """The control's unit -> [0, 1]."""
+        if self.scale == "log":
+            ratio = value / self.low
+            return (ratio.log() if isinstance(ratio, Tensor) else math.log(ratio)) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
