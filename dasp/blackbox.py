@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from dasp.automation import hold, hop_length
+from gradients.batching import batched
 
 if TYPE_CHECKING:
     from dasp.effect import Effect
@@ -88,25 +89,7 @@ def _(x: Tensor, values: Tensor, sidechain: Tensor | None, frames: int, key: str
     return x.new_empty(x.shape[0], _lookup(key).out_channels(x.shape[1]), x.shape[2])
 
 
-@render.register_vmap
-def _(
-    info: Any,
-    in_dims: tuple,
-    x: Tensor,
-    values: Tensor,
-    sidechain: Tensor | None,
-    frames: int,
-    key: str,
-    sample_rate: float,
-    options: str,
-) -> tuple[Tensor, int]:
-    def fold(t: Tensor, dim: int | None) -> Tensor:
-        t = t.expand(info.batch_size, *t.shape) if dim is None else t.movedim(dim, 0)
-        return t.reshape(-1, *t.shape[2:])
-
-    side = None if sidechain is None else fold(sidechain, in_dims[2])
-    y = render(fold(x, in_dims[0]), fold(values, in_dims[1]), side, frames, key, sample_rate, options)
-    return y.reshape(info.batch_size, -1, *y.shape[1:]), 0
+render.register_vmap(batched(render))
 
 
 def _render_dsp(

@@ -46,6 +46,9 @@ class Compound(Effect):
         self.effects = nn.ModuleList(effects)
         self.own = own
         self.controls = own + _joint_table(effects)  # type: ignore[misc]
+        limits = [set(e.channels) for e in effects if e.channels is not None]
+        self.channels = tuple(sorted(set.intersection(*limits))) if limits else None  # type: ignore[misc]
+        self.links_channels = any(e.links_channels for e in effects)  # type: ignore[misc]
 
     @property
     def takes(self) -> frozenset[str]:

@@ -83,7 +83,7 @@ def _setting(make: Make, **kwargs: Any) -> tuple[Effect, Tensor, Tensor]:
 
 def _error_db(a: Tensor, b: Tensor) -> float:
     """Energy of a - b over that of b, in dB."""
-    a, b = a.double(), b.double()
+    a, b = a.detach().double(), b.detach().double()
     return float(10 * torch.log10(((a - b) ** 2).sum().clamp_min(1e-300) / (b**2).sum().clamp_min(1e-300)))
 
 
@@ -350,7 +350,8 @@ def check_sidechain(make: Make) -> bool | None:
     if "sidechain" not in effect.takes:
         return False
     key = 0.5 * music(channels=x.shape[1], seed=5)
-    _equal(effect(x, u, sidechain=x), effect(x, u), -250, "its own key against none", effect)
+    if not isinstance(effect, Compound):  # in a chain the detector hears what comes before it, not x
+        _equal(effect(x, u, sidechain=x), effect(x, u), -250, "its own key against none", effect)
     assert _error_db(effect(x, u, sidechain=key), effect(x, u)) > -60, f"{effect.name}: the side-chain does nothing"
     inputs = (x[..., :1500].clone().requires_grad_(), u.clone().requires_grad_(), key[..., :1500].clone().requires_grad_())
     assert torch.autograd.gradcheck(

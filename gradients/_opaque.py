@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gradients.batching import batched
+
 Vjp = Callable[..., tuple[Tensor | None, ...]]
 """vjp(x, u, *aux, y=output, g=cotangent, needs=(bool, ...)) -> one gradient or None per tensor input."""
 
@@ -34,16 +36,7 @@ class _Opaque(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple, forward: Callable[..., Tensor], vjp: Vjp, *tensors: Tensor) -> tuple[Tensor, int]:
-        # The functions work on a batch already: the mapped dimension joins it.
-        size = info.batch_size
-        y = _Opaque.apply(forward, vjp, *[fold(size, t, d) for t, d in zip(tensors, in_dims[2:], strict=True)])
-        return y.reshape(size, -1, *y.shape[1:]), 0
-
-
-def fold(size: int, t: Tensor, dim: int | None) -> Tensor:
-    """A tensor under vmap -> its mapped dimension merged into the batch (dim 0); unmapped ones repeat."""
-    t = t.expand(size, *t.shape) if dim is None else t.movedim(dim, 0)
-    return t.reshape(-1, *t.shape[2:])
+        return batched(_Opaque.apply)(info, in_dims, forward, vjp, *tensors)
 
 
 def opaque(view: Callable[..., Tensor], vjp: Vjp, name: str, x: Tensor, u: Tensor, aux: dict[str, Any]) -> Tensor:

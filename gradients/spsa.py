@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from gradients._audio import audio_vjp, check_audio
-from gradients._opaque import fold, opaque
+from gradients._opaque import opaque
+from gradients.batching import fold
 from gradients.strategy import Strategy, Target
 
 

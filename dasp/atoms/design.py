@@ -42,7 +42,7 @@ def _design(
     with torch.no_grad():
         # Same formulas, float32, in the plugin's order of operations and with libm's functions.
         f, g, q = frequency.detach().float(), gain_db.detach().float(), q.detach().float()
-        a = libm("powf", g.new_tensor(10.0), g * 0.05).sqrt()
+        a = _root(libm("powf", g.new_tensor(10.0), g * 0.05))
         w = f.clamp(0.01, nyquist).clamp_min(2.0) * (2 * torch.tensor(math.pi, dtype=torch.float32)).to(f)
         w = w / sample_rate
         rounded = _normalised(rows(a, libm("sinf", w), libm("cosf", w), q), dim)
@@ -54,8 +54,13 @@ def _normalised(rows: _Rows, dim: int) -> Tensor:
     return torch.stack([b0, b1, b2, a1, a2], dim) * (1 / a0).unsqueeze(dim)
 
 
+def _root(t: Tensor) -> Tensor:
+    # torch's float32 square root is not correctly rounded on every build; double's, rounded once more, is.
+    return t.double().sqrt().to(t.dtype)
+
+
 def _low_shelf_rows(a: Tensor, sin: Tensor, cos: Tensor, q: Tensor) -> _Rows:
-    beta = sin * a.sqrt() / q
+    beta = sin * _root(a) / q
     less, more = a - 1, a + 1
     turn = less * cos
     return (
@@ -69,7 +74,7 @@ def _low_shelf_rows(a: Tensor, sin: Tensor, cos: Tensor, q: Tensor) -> _Rows:
 
 
 def _high_shelf_rows(a: Tensor, sin: Tensor, cos: Tensor, q: Tensor) -> _Rows:
-    beta = sin * a.sqrt() / q
+    beta = sin * _root(a) / q
     less, more = a - 1, a + 1
     turn = less * cos
     return (

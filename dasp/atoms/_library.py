@@ -1,0 +1,51 @@
+"""The compiled kernels: found, loaded with ctypes, called on tensors. A plain C library: no Python or torch headers to build it."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+_ABI = 1
+
+
+def _load() -> ctypes.CDLL | None:
+    """The library, or None with one warning if it was not built: the torch references then do its work."""
+    for folder in (Path(__file__).parent, *(Path(p) / "dasp" / "atoms" for p in sys.path)):
+        path = folder / "_native.so"
+        if path.is_file():
+            lib = ctypes.CDLL(str(path))
+            if lib.dasp_abi() != _ABI:
+                raise ImportError(f"{path} belongs to another version of dasp; build it again: pip install -e .")
+            return lib
+    warnings.warn(
+        "dasp's compiled kernels are missing (no C++ compiler when it was installed): plain torch does their work, "
+        "exact but some thousand times slower. Install a compiler and reinstall.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
+
+
+# At import, not at first use: torch.compile cannot trace a search for files.
+_LIBRARY = _load()
+
+
+def native(x: Tensor) -> bool:
+    """Whether the kernels serve this tensor; elsewhere the references do."""
+    return x.device.type == "cpu" and _LIBRARY is not None
+
+
+def call(name: str, *args: Tensor | int) -> None:
+    """Call a kernel: contiguous CPU tensors by address, integers as int64, the number of threads last."""
+    values = [ctypes.c_void_p(a.data_ptr()) if isinstance(a, Tensor) else ctypes.c_int64(a) for a in args]
+    getattr(_LIBRARY, name)(*values, ctypes.c_int64(torch.get_num_threads()))
+
+
+def suffix(x: Tensor) -> str:
+    """The kernels' name ending for a dtype."""
+    return "f64" if x.dtype == torch.float64 else "f32"

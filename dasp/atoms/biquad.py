@@ -1,0 +1,109 @@
+"""Cascades of second-order sections with constant or per-sample coefficients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from dasp.atoms._library import call, native, suffix
+from gradients.batching import batched
+
+
+def biquad(x: Tensor, sos: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Filter with a cascade of second-order sections, transposed direct form II.
+
+    y = b0 x + s1;  s1' = b1 x - a1 y + s2;  s2' = b2 x - a2 y
+
+    Float32 audio is filtered in float32 in the plugins' order of operations, which makes it equal to Pedalboard's filters to the
+    bit; the backward pass is the exact adjoint in double with states recomputed by blocks. Second derivatives are
+    refused.
+
+    Args:
+        x: audio (B, C, T).
+        sos: coefficients (B, S, 5, K), float64, rows b0, b1, b2, a1, a2 with a0 = 1; K = 1 or T (one set a sample).
+        state: (B, C, S, 2) from an earlier call, or None for silence; no gradient flows into it.
+
+    Returns:
+        audio (B, C, T) and the state after it.
+    """
+    batch, channels, samples = x.shape
+    if sos.ndim != 4 or sos.shape[0] != batch or sos.shape[2] != 5 or sos.shape[3] not in (1, samples):
+        raise ValueError(
+            f"biquad: sos must be ({batch}, S, 5, 1 or {samples}) for audio {tuple(x.shape)}; got {tuple(sos.shape)}."
+        )
+    if state is None:
+        state = x.new_zeros(batch, channels, sos.shape[1], 2)
+    return _Biquad.apply(x, sos.double(), state) if native(x) else biquad_reference(x, sos, state)
+
+
+def biquad_reference(x: Tensor, sos: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The same in plain torch, one sample after the other: the oracle, and the fallback."""
+    c = sos.to(x.dtype).expand(*sos.shape[:3], x.shape[2])
+    memory = []
+    for section in range(sos.shape[1]):
+        zero = x.new_zeros(x.shape[:2])
+        s1, s2 = (zero, zero) if state is None else (state[:, :, section, 0], state[:, :, section, 1])
+        b0, b1, b2, a1, a2 = c[:, section, :, None].unbind(1)
+        out = []
+        for n in range(x.shape[2]):
+            v = x[..., n]
+            y = b0[..., n] * v + s1
+            s1 = b1[..., n] * v - a1[..., n] * y + s2
+            s2 = b2[..., n] * v - a2[..., n] * y
+            out.append(y)
+        x = torch.stack(out, -1) if out else x
+        memory.append(torch.stack([s1, s2], -1))
+    return x, torch.stack(memory, 2).detach()
+
+
+@torch.library.custom_op("dasp::biquad", mutates_args=())
+def _forward(x: Tensor, sos: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    x, c, state = x.contiguous(), sos.to(x.dtype).contiguous(), state.clone(memory_format=torch.contiguous_format)
+    y = torch.empty_like(x)
+    call(f"biquad_{suffix(x)}", x, c, y, state, *x.shape, sos.shape[1], sos.shape[3])
+    return y, state
+
+
+@_forward.register_fake
+def _(x: Tensor, sos: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape), state.new_empty(state.shape)
+
+
+@torch.library.custom_op("dasp::biquad_backward", mutates_args=())
+def _backward(g: Tensor, x: Tensor, sos: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    # The coefficients as the forward pass saw them: rounded to its precision.
+    g, x, state = g.contiguous(), x.contiguous(), state.contiguous()
+    c = sos.to(x.dtype).double().contiguous()
+    gx, gc = torch.empty_like(x), c.new_zeros(*x.shape[:2], *sos.shape[1:])
+    call(f"biquad_backward_{suffix(x)}", g, x, c, state, gx, gc, *x.shape, sos.shape[1], sos.shape[3])
+    return gx, gc.sum(1)
+
+
+@_backward.register_fake
+def _(g: Tensor, x: Tensor, sos: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape), sos.new_empty(sos.shape, dtype=torch.float64)
+
+
+_forward.register_vmap(batched(_forward))
+_backward.register_vmap(batched(_backward))
+
+
+class _Biquad(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, sos: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return _forward(x, sos, state)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+        return *_backward(g, *ctx.saved_tensors), None

@@ -1,0 +1,127 @@
+// Level follower with separate attack and release, r' = v + c (r - v), c = attack where v > r, else release;
+// and the static gain curve g = 1 below the threshold, (r / threshold)^exponent above.
+// Parameters (batch, K): K = 1 (constant) or T.
+#include "common.h"
+
+namespace {
+
+using dasp::kBlock;
+
+template <typename T>
+void forward(const T* v, const T* attack, const T* release, T* r, T* state, int64_t batch, int64_t channels, int64_t samples,
+             int64_t frames, int64_t threads) {
+    dasp::for_rows(batch * channels, threads, [&](int64_t row) {
+        const T *in = v + row * samples, *up = attack + (row / channels) * frames, *down = release + (row / channels) * frames;
+        T* out = r + row * samples;
+        const int64_t step = frames == 1 ? 0 : 1;
+        T level = state[row];
+        for (int64_t n = 0; n < samples; ++n) {
+            const T c = in[n] > level ? up[n * step] : down[n * step];
+            level = in[n] + c * (level - in[n]);
+            out[n] = level;
+        }
+        state[row] = level;
+    });
+}
+
+template <typename T>
+void backward(const T* g, const T* v, const double* attack, const double* release, const T* state, T* gv, double* ga, double* gr,
+              int64_t batch, int64_t channels, int64_t samples, int64_t frames, int64_t threads) {
+    dasp::for_rows(batch * channels, threads, [&](int64_t row) {
+        const T *in = v + row * samples, *grad = g + row * samples;
+        T* out = gv + row * samples;
+        const double *up = attack + (row / channels) * frames, *down = release + (row / channels) * frames;
+        double *to_up = ga + row * frames, *to_down = gr + row * frames;
+        const int64_t step = frames == 1 ? 0 : 1, blocks = (samples + kBlock - 1) / kBlock;
+        std::vector<double> starts(blocks + 1), before(kBlock);
+        starts[0] = state[row];
+        auto run = [&](int64_t block) {
+            double level = starts[block];
+            const int64_t start = block * kBlock, count = std::min(samples - start, kBlock);
+            for (int64_t n = 0; n < count; ++n) {
+                before[n] = level;
+                const double x = in[start + n];
+                level = x + (x > level ? up : down)[(start + n) * step] * (level - x);
+            }
+            starts[block + 1] = level;
+        };
+        for (int64_t block = 0; block + 1 < blocks; ++block) run(block);
+        double lambda = 0;
+        for (int64_t block = blocks - 1; block >= 0; --block) {
+            run(block);
+            const int64_t start = block * kBlock, count = std::min(samples - start, kBlock);
+            for (int64_t n = count - 1; n >= 0; --n) {
+                const int64_t m = start + n;
+                const double x = in[m], total = grad[m] + lambda;
+                const bool rising = x > before[n];
+                const double c = (rising ? up : down)[m * step];
+                (rising ? to_up : to_down)[m * step] += total * (before[n] - x);
+                out[m] = T(total * (1 - c));
+                lambda = total * c;
+            }
+        }
+    });
+}
+
+template <typename T>
+void curve(const T* r, const T* threshold, const T* exponent, T* g, int64_t batch, int64_t channels, int64_t samples,
+           int64_t frames, int64_t threads) {
+    dasp::for_rows(batch * channels, threads, [&](int64_t row) {
+        const T *in = r + row * samples, *limit = threshold + (row / channels) * frames;
+        const T* power = exponent + (row / channels) * frames;
+        T* out = g + row * samples;
+        const int64_t step = frames == 1 ? 0 : 1;
+        T inverse = T(1) / limit[0];
+        for (int64_t n = 0; n < samples; ++n) {
+            if (step) inverse = T(1) / limit[n];
+            out[n] = in[n] < limit[n * step] ? T(1) : std::pow(in[n] * inverse, power[n * step]);
+        }
+    });
+}
+
+template <typename T>
+void curve_backward(const T* grad, const T* r, const T* g, const double* threshold, const double* exponent, T* gr, double* gt,
+                    double* ge, int64_t batch, int64_t channels, int64_t samples, int64_t frames, int64_t threads) {
+    dasp::for_rows(batch * channels, threads, [&](int64_t row) {
+        const int64_t step = frames == 1 ? 0 : 1, base = row * samples;
+        const double *limit = threshold + (row / channels) * frames, *power = exponent + (row / channels) * frames;
+        double *to_limit = gt + row * frames, *to_power = ge + row * frames;
+        for (int64_t n = 0; n < samples; ++n) {
+            const double level = r[base + n], t = limit[n * step], e = power[n * step];
+            // Decide as the forward pass did, on the values it saw.
+            if (!(r[base + n] >= T(t)) || !(level > 0)) {
+                gr[base + n] = 0;
+                continue;
+            }
+            const double dg = double(grad[base + n]) * double(g[base + n]);
+            gr[base + n] = T(dg * e / level);
+            to_limit[n * step] -= dg * e / t;
+            to_power[n * step] += dg * std::log(level / t);
+        }
+    });
+}
+
+}  // namespace
+
+#define DASP_BALLISTICS(T, SUFFIX)                                                                                            \
+    DASP_EXPORT void ballistics_##SUFFIX(const T* v, const T* attack, const T* release, T* r, T* state, int64_t batch,       \
+                                         int64_t channels, int64_t samples, int64_t frames, int64_t threads) {               \
+        forward(v, attack, release, r, state, batch, channels, samples, frames, threads);                                    \
+    }                                                                                                                         \
+    DASP_EXPORT void ballistics_backward_##SUFFIX(const T* g, const T* v, const double* attack, const double* release,       \
+                                                  const T* state, T* gv, double* ga, double* gr, int64_t batch,              \
+                                                  int64_t channels, int64_t samples, int64_t frames, int64_t threads) {      \
+        backward(g, v, attack, release, state, gv, ga, gr, batch, channels, samples, frames, threads);                       \
+    }                                                                                                                         \
+    DASP_EXPORT void gain_curve_##SUFFIX(const T* r, const T* threshold, const T* exponent, T* g, int64_t batch,             \
+                                         int64_t channels, int64_t samples, int64_t frames, int64_t threads) {               \
+        curve(r, threshold, exponent, g, batch, channels, samples, frames, threads);                                         \
+    }                                                                                                                         \
+    DASP_EXPORT void gain_curve_backward_##SUFFIX(const T* grad, const T* r, const T* g, const double* threshold,            \
+                                                  const double* exponent, T* gr, double* gt, double* ge, int64_t batch,      \
+                                                  int64_t channels, int64_t samples, int64_t frames, int64_t threads) {      \
+        curve_backward(grad, r, g, threshold, exponent, gr, gt, ge, batch, channels, samples, frames, threads);              \
+    }
+
+DASP_BALLISTICS(float, f32)
+DASP_BALLISTICS(double, f64)

@@ -1,0 +1,152 @@
+// Cascade of second-order sections, transposed direct form II:
+//     y = b0 x + s1,   s1' = b1 x - a1 y + s2,   s2' = b2 x - a2 y
+// Coefficients (batch, sections, 5, K): K = 1 (constant) or T (one set a sample).
+#include "common.h"
+
+namespace {
+
+using dasp::kBlock;
+
+// The plugin clears tiny and invalid states at the end of each of its blocks.
+constexpr int64_t kPluginBlock = 8192;
+
+template <typename T, bool Varying>
+struct Rows {
+    const T* c;       // this row's coefficients, (sections, 5, K)
+    int64_t samples;  // K when varying
+    T at(int64_t section, int i, int64_t n) const {
+        return Varying ? c[(section * 5 + i) * samples + n] : c[section * 5 + i];
+    }
+};
+
+template <typename T, bool Varying>
+void forward_row(const T* x, const T* c, T* y, T* state, int64_t sections, int64_t samples, bool flush) {
+    const Rows<T, Varying> rows{c, samples};
+    for (int64_t start = 0; start < samples; start += kPluginBlock) {
+        const int64_t stop = std::min(samples, start + kPluginBlock);
+        for (int64_t s = 0; s < sections; ++s) {
+            const T* in = s == 0 ? x : y;
+            T s1 = state[2 * s], s2 = state[2 * s + 1];
+            T b0 = rows.at(s, 0, 0), b1 = rows.at(s, 1, 0), b2 = rows.at(s, 2, 0), a1 = rows.at(s, 3, 0), a2 = rows.at(s, 4, 0);
+            for (int64_t n = start; n < stop; ++n) {
+                if (Varying) {
+                    b0 = rows.at(s, 0, n), b1 = rows.at(s, 1, n), b2 = rows.at(s, 2, n);
+                    a1 = rows.at(s, 3, n), a2 = rows.at(s, 4, n);
+                }
+                const T v = in[n];
+                const T out = b0 * v + s1;
+                s1 = b1 * v - a1 * out + s2;
+                s2 = b2 * v - a2 * out;
+                y[n] = out;
+            }
+            if (flush && stop - start == kPluginBlock) {
+                if (!(std::abs(s1) > T(1e-8))) s1 = 0;
+                if (!(std::abs(s2) > T(1e-8))) s2 = 0;
+            }
+            state[2 * s] = s1, state[2 * s + 1] = s2;
+        }
+    }
+}
+
+// Adjoint in double. Forward states are recomputed: once to the start of each block, then within the block.
+template <typename T, bool Varying>
+void backward_row(const T* g, const T* x, const double* c, const T* state, T* gx, double* gc, int64_t sections, int64_t samples) {
+    const Rows<double, Varying> rows{c, samples};
+    const int64_t blocks = (samples + kBlock - 1) / kBlock;
+    std::vector<double> starts((blocks + 1) * sections * 2), lambda(sections * 2, 0.0);
+    std::vector<double> signal((sections + 1) * kBlock), grad(kBlock);
+    for (int64_t i = 0; i < 2 * sections; ++i) starts[i] = state[i];
+
+    auto run = [&](int64_t block, double* s) {
+        const int64_t start = block * kBlock, count = std::min(samples - start, kBlock);
+        for (int64_t n = 0; n < count; ++n) signal[n] = x[start + n];
+        for (int64_t k = 0; k < sections; ++k) {
+            const double* in = &signal[k * kBlock];
+            double* out = &signal[(k + 1) * kBlock];
+            double s1 = s[2 * k], s2 = s[2 * k + 1];
+            for (int64_t n = 0; n < count; ++n) {
+                const int64_t m = start + n;
+                out[n] = rows.at(k, 0, m) * in[n] + s1;
+                s1 = rows.at(k, 1, m) * in[n] - rows.at(k, 3, m) * out[n] + s2;
+                s2 = rows.at(k, 2, m) * in[n] - rows.at(k, 4, m) * out[n];
+            }
+            s[2 * k] = s1, s[2 * k + 1] = s2;
+        }
+    };
+    for (int64_t block = 0; block + 1 < blocks; ++block) {
+        double* next = &starts[(block + 1) * sections * 2];
+        std::copy_n(&starts[block * sections * 2], sections * 2, next);
+        run(block, next);
+    }
+    for (int64_t block = blocks - 1; block >= 0; --block) {
+        const int64_t start = block * kBlock, count = std::min(samples - start, kBlock);
+        std::vector<double> s(&starts[block * sections * 2], &starts[(block + 1) * sections * 2]);
+        run(block, s.data());
+        for (int64_t n = 0; n < count; ++n) grad[n] = g[start + n];
+        for (int64_t k = sections - 1; k >= 0; --k) {
+            const double *in = &signal[k * kBlock], *out = &signal[(k + 1) * kBlock];
+            double l1 = lambda[2 * k], l2 = lambda[2 * k + 1];
+            double sum[5] = {0, 0, 0, 0, 0};
+            for (int64_t n = count - 1; n >= 0; --n) {
+                const int64_t m = start + n;
+                const double gy = grad[n] - rows.at(k, 3, m) * l1 - rows.at(k, 4, m) * l2;
+                const double parts[5] = {gy * in[n], l1 * in[n], l2 * in[n], -l1 * out[n], -l2 * out[n]};
+                for (int i = 0; i < 5; ++i) {
+                    if (Varying)
+                        gc[(k * 5 + i) * samples + m] = parts[i];
+                    else
+                        sum[i] += parts[i];
+                }
+                grad[n] = rows.at(k, 0, m) * gy + rows.at(k, 1, m) * l1 + rows.at(k, 2, m) * l2;
+                l2 = l1;
+                l1 = gy;
+            }
+            if (!Varying)
+                for (int i = 0; i < 5; ++i) gc[k * 5 + i] += sum[i];
+            lambda[2 * k] = l1, lambda[2 * k + 1] = l2;
+        }
+        for (int64_t n = 0; n < count; ++n) gx[start + n] = T(grad[n]);
+    }
+}
+
+template <typename T>
+void forward(const T* x, const T* c, T* y, T* state, int64_t batch, int64_t channels, int64_t samples, int64_t sections,
+             int64_t frames, int64_t flush, int64_t threads) {
+    dasp::for_rows(batch * channels, threads, [&](int64_t r) {
+        const T* coefficients = c + (r / channels) * sections * 5 * frames;
+        auto row = frames == 1 ? forward_row<T, false> : forward_row<T, true>;
+        row(x + r * samples, coefficients, y + r * samples, state + r * sections * 2, sections, samples, flush != 0);
+    });
+}
+
+template <typename T>
+void backward(const T* g, const T* x, const double* c, const T* state, T* gx, double* gc, int64_t batch, int64_t channels,
+              int64_t samples, int64_t sections, int64_t frames, int64_t threads) {
+    dasp::for_rows(batch * channels, threads, [&](int64_t r) {
+        const int64_t size = sections * 5 * frames;
+        auto row = frames == 1 ? backward_row<T, false> : backward_row<T, true>;
+        row(g + r * samples, x + r * samples, c + (r / channels) * size, state + r * sections * 2, gx + r * samples,
+            gc + r * size, sections, samples);
+    });
+}
+
+}  // namespace
+
+DASP_EXPORT void biquad_f32(const float* x, const float* c, float* y, float* state, int64_t batch, int64_t channels,
+                            int64_t samples, int64_t sections, int64_t frames, int64_t threads) {
+    forward(x, c, y, state, batch, channels, samples, sections, frames, 1, threads);
+}
+DASP_EXPORT void biquad_f64(const double* x, const double* c, double* y, double* state, int64_t batch, int64_t channels,
+                            int64_t samples, int64_t sections, int64_t frames, int64_t threads) {
+    forward(x, c, y, state, batch, channels, samples, sections, frames, 0, threads);
+}
+DASP_EXPORT void biquad_backward_f32(const float* g, const float* x, const double* c, const float* state, float* gx,
+                                     double* gc, int64_t batch, int64_t channels, int64_t samples, int64_t sections,
+                                     int64_t frames, int64_t threads) {
+    backward(g, x, c, state, gx, gc, batch, channels, samples, sections, frames, threads);
+}
+DASP_EXPORT void biquad_backward_f64(const double* g, const double* x, const double* c, const double* state, double* gx,
+                                     double* gc, int64_t batch, int64_t channels, int64_t samples, int64_t sections,
+                                     int64_t frames, int64_t threads) {
+    backward(g, x, c, state, gx, gc, batch, channels, samples, sections, frames, threads);
+}

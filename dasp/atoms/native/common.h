@@ -1,0 +1,37 @@
+// What the kernels share: the C ABI's export macro and a loop over rows on several threads.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#define DASP_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace dasp {
+
+// Samples per block where a backward pass recomputes states: scratch stays small whatever the length.
+constexpr int64_t kBlock = 4096;
+
+// Rows are independent; a few threads take them one by one. The caller gets no exception: kernels do not throw.
+template <typename Row>
+void for_rows(int64_t rows, int64_t threads, Row&& row) {
+    const int64_t workers = std::min(rows, threads);
+    if (workers <= 1) {
+        for (int64_t r = 0; r < rows; ++r) row(r);
+        return;
+    }
+    std::atomic<int64_t> next{0};
+    auto work = [&] {
+        for (int64_t r; (r = next.fetch_add(1)) < rows;) row(r);
+    };
+    std::vector<std::thread> pool;
+    for (int64_t i = 1; i < workers; ++i) pool.emplace_back(work);
+    work();
+    for (auto& thread : pool) thread.join();
+}
+
+}  // namespace dasp

@@ -1,0 +1,47 @@
+// The system's float32 elementary functions, value for value what the plugins call; and tanh with its derivative.
+#include "common.h"
+
+DASP_EXPORT int64_t dasp_abi() { return 1; }
+
+namespace {
+
+template <typename F>
+void each(int64_t count, int64_t threads, F&& f) {
+    constexpr int64_t chunk = 1 << 14;
+    dasp::for_rows((count + chunk - 1) / chunk, threads, [&](int64_t c) {
+        for (int64_t i = c * chunk; i < std::min(count, (c + 1) * chunk); ++i) f(i);
+    });
+}
+
+}  // namespace
+
+#define DASP_UNARY(NAME)                                                                             \
+    DASP_EXPORT void libm_##NAME(const float* x, float* y, int64_t count, int64_t threads) {         \
+        each(count, threads, [&](int64_t i) { y[i] = ::NAME(x[i]); });                               \
+    }
+
+DASP_UNARY(expf)
+DASP_UNARY(sinf)
+DASP_UNARY(cosf)
+DASP_UNARY(tanf)
+DASP_UNARY(tanhf)
+
+DASP_EXPORT void libm_powf(const float* x, const float* e, float* y, int64_t count, int64_t threads) {
+    each(count, threads, [&](int64_t i) { y[i] = ::powf(x[i], e[i]); });
+}
+DASP_EXPORT void tanh_f64(const double* x, double* y, int64_t count, int64_t threads) {
+    each(count, threads, [&](int64_t i) { y[i] = std::tanh(x[i]); });
+}
+// 1 - tanh^2 = 1 / cosh^2, without the cancellation near saturation.
+DASP_EXPORT void tanh_backward_f32(const float* g, const float* x, float* gx, int64_t count, int64_t threads) {
+    each(count, threads, [&](int64_t i) {
+        const double c = std::cosh(double(x[i]));
+        gx[i] = float(g[i] / (c * c));
+    });
+}
+DASP_EXPORT void tanh_backward_f64(const double* g, const double* x, double* gx, int64_t count, int64_t threads) {
+    each(count, threads, [&](int64_t i) {
+        const double c = std::cosh(x[i]);
+        gx[i] = g[i] / (c * c);
+    });
+}
