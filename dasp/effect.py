@@ -96,6 +96,7 @@ class Effect(nn.Module):
         self.gradient = resolve(gradient)
         self.proxy = proxy
         self.settings = {**type(self).options, **options}
+        self._settings_json = json.dumps(self.settings)  # here, since torch.compile cannot trace json
 
     @property
     def name(self) -> str:
@@ -175,7 +176,7 @@ class Effect(nn.Module):
         u = (to_grid(u, x.shape[2]) if frames else u).double()
         columns = [q.to_physical(u[:, i]) for i, q in enumerate(self.controls)]
         values = torch.stack(columns, 1) if columns else u
-        return render(x, values, sidechain, frames, self._key, self.sample_rate, json.dumps(self.settings))
+        return render(x, values, sidechain, frames, self._key, self.sample_rate, self._settings_json)
 
     def _check_audio(self, x: Tensor, sidechain: Tensor | None) -> None:
         if x.ndim != 3:

@@ -52,7 +52,8 @@ class Param:
     def to_physical(self, u: float | Tensor) -> float | Tensor:
         """[0, 1] -> the control's unit."""
         if self.scale == "log":
-            return self.low * (self.high / self.low) ** u
+            octaves = u * math.log(self.high / self.low)
+            return self.low * (octaves.exp() if isinstance(octaves, Tensor) else math.exp(octaves))
         return self.low + (self.high - self.low) * u
 
     @overload

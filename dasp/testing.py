@@ -296,6 +296,7 @@ def check_compile(make: Make) -> None:
     """torch.compile(fullgraph=True) gives the eager values and gradients."""
     effect, x, u = _setting(make)
     x = x[..., :512].float()
+    torch.compiler.reset()  # all effects share one forward, and dynamo counts its recompilations
     compiled = torch.compile(effect, fullgraph=True, backend="aot_eager")
     outputs = []
     for run in (effect, compiled):

@@ -147,7 +147,7 @@ def test_proxy_and_hybrid_use_the_given_network():
         dasp.Compressor(gradient="proxy")(x)
 
 
-@pytest.mark.parametrize("gradient", ["fd", "spsa", dasp.Hybrid(backward="whitebox")], ids=str)
+@pytest.mark.parametrize("gradient", ["fd", "spsa", dasp.Hybrid(backward="whitebox")], ids=["fd", "spsa", "hybrid"])
 def test_compile_and_func_through_the_black_box(gradient):
     pytest.importorskip("pedalboard")
     effect, x = dasp.Compressor(gradient=gradient), music().float()[..., :1000]

@@ -23,7 +23,7 @@ from gradients.testing import check_strategy, polynomial
         (SPSA(directions=4), (1, 8, 16)),
         (SPSA(epsilon=lambda k: 0.05 / (k + 1) ** 0.101), (1, 2, 4)),
     ],
-    ids=str,
+    ids=lambda v: type(v).__name__ if isinstance(v, Strategy) else "runs",
 )
 def test_conformance_and_runs_as_documented(strategy, runs):
     report = check_strategy(strategy)
@@ -100,7 +100,7 @@ def test_adjoint_of_a_nonlinear_box_is_refused(strategy):
         y.sum().backward()
 
 
-@pytest.mark.parametrize("strategy", [FiniteDifference(), SPSA(), FiniteDifference(audio="none")], ids=str)
+@pytest.mark.parametrize("strategy", [FiniteDifference(), SPSA(), FiniteDifference(audio="none")], ids=["fd", "spsa", "none"])
 def test_audio_gradient_without_a_source_is_refused_at_the_call(strategy):
     box = Target("box", None, lambda x, u: x, None)
     x = torch.randn(1, 1, 8, requires_grad=True)
