@@ -1,0 +1,150 @@
+"""A song's stems as one tensor: ragged sets of mono and stereo tracks, with a mask."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mixing.audio import EXTENSIONS, read, resample
+from mixing.errors import UserError
+
+
+@dataclass(frozen=True)
+class Multitrack:
+    """A batch of songs.
+
+    Attributes:
+        audio: (B, N, 2, T) float32; a mono track stands in both channels.
+        channels: (B, N) int64: 1 or 2; 0 for padding.
+        sample_rate: in Hz.
+        names: for each song its tracks' names.
+        mix: (B, 2, T), a human's mix where there is one.
+        notes: what was done to the files, in sentences.
+    """
+
+    audio: Tensor
+    channels: Tensor
+    sample_rate: float
+    names: tuple[tuple[str, ...], ...]
+    mix: Tensor | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.audio.ndim != 4 or self.audio.shape[2] != 2:
+            raise ValueError(f"Multitrack: audio must be (B, N, 2, T); got {tuple(self.audio.shape)}.")
+        if self.channels.shape != self.audio.shape[:2]:
+            raise ValueError(
+                f"Multitrack: channels must be {tuple(self.audio.shape[:2])}; got {tuple(self.channels.shape)}."
+            )
+
+    @property
+    def mask(self) -> Tensor:
+        """(B, N) bool: which tracks are there."""
+        return self.channels > 0
+
+    @property
+    def samples(self) -> int:
+        return self.audio.shape[3]
+
+    @classmethod
+    def from_tracks(cls, tracks: Sequence[Tensor], sample_rate: float, names: Sequence[str] | None = None) -> Multitrack:
+        """One song from tensors (T,), (1, T) or (2, T); shorter ones are padded with silence."""
+        if not tracks:
+            raise ValueError("Multitrack: needs at least one track.")
+        rows = [t[None] if t.ndim == 1 else t for t in tracks]
+        length = max(t.shape[1] for t in rows)
+        audio = torch.stack([torch.nn.functional.pad(t, (0, length - t.shape[1])).expand(2, -1) for t in rows])
+        channels = torch.tensor([[t.shape[0] for t in rows]])
+        labels = tuple(names) if names is not None else tuple(f"track{i + 1}" for i in range(len(rows)))
+        return cls(audio[None].contiguous(), channels, sample_rate, (labels,))
+
+    @classmethod
+    def from_folder(cls, path: str | Path, sample_rate: float | None = None) -> Multitrack:
+        """Read every audio file of a folder (or of its `stems` folder), sorted by name.
+
+        Differing rates are resampled to `sample_rate`, or else to the most common one; differing lengths are padded at
+        the end. `notes` says so, and names silent stems.
+
+        Raises:
+            UserError: no folder, no stems, or a file that cannot be used.
+        """
+        folder = Path(path)
+        if not folder.is_dir():
+            raise UserError(f"{folder}: there is no such folder of stems.")
+        files = _audio_files(folder / "stems") or _audio_files(folder)
+        if not files:
+            raise UserError(f"{folder}: has no stems; put WAV, FLAC, MP3 or OGG files there.")
+        loaded = [(f.stem, *read(f)) for f in files]
+        duplicates = [n for n, count in Counter(n for n, *_ in loaded).items() if count > 1]
+        if duplicates:
+            raise UserError(f"{folder}: two files are named {duplicates[0]}; rename one.")
+        rate = sample_rate or Counter(r for *_, r in loaded).most_common(1)[0][0]
+        notes, tracks = [], []
+        for name, audio, own in loaded:
+            if own != rate:
+                notes.append(f"{name}: resampled from {own} to {rate:g} Hz.")
+            tracks.append(resample(audio, own, rate))
+            if not audio.any():
+                notes.append(f"{name}: is silent.")
+        longest = max(t.shape[1] for t in tracks)
+        for (name, *_), track in zip(loaded, tracks, strict=True):
+            if track.shape[1] < longest:
+                notes.append(f"{name}: padded with {(longest - track.shape[1]) / rate:.2f} s of silence at the end.")
+        if all(not t.any() for t in tracks):
+            raise UserError(f"{folder}: every stem is silent; there is nothing to mix.")
+        return replace(cls.from_tracks(tracks, float(rate), [n for n, *_ in loaded]), notes=tuple(notes))
+
+    @classmethod
+    def collate(cls, songs: Sequence[Multitrack]) -> Multitrack:
+        """Several songs of one rate in a batch: fewer tracks and shorter songs are padded, the mask says which are there."""
+        rates = sorted({s.sample_rate for s in songs})
+        if len(rates) != 1:
+            raise ValueError(f"Multitrack.collate: songs of one sample rate; got {rates}.")
+        tracks, length = max(s.audio.shape[1] for s in songs), max(s.samples for s in songs)
+        pad = torch.nn.functional.pad
+        audio = [pad(s.audio, (0, length - s.samples, 0, 0, 0, tracks - s.audio.shape[1])) for s in songs]
+        channels = [pad(s.channels, (0, tracks - s.channels.shape[1])) for s in songs]
+        mixes = [s.mix for s in songs]
+        mix = None
+        if all(m is not None for m in mixes):
+            mix = torch.cat([pad(m, (0, length - m.shape[-1])) for m in mixes if m is not None])
+        return cls(
+            torch.cat(audio), torch.cat(channels), rates[0], tuple(n for s in songs for n in s.names), mix,
+            tuple(n for s in songs for n in s.notes),
+        )
+
+    def excerpt(self, start: int, length: int) -> Multitrack:
+        """Samples [start, start + length) of every track."""
+        mix = None if self.mix is None else self.mix[..., start : start + length]
+        return replace(self, audio=self.audio[..., start : start + length], mix=mix)
+
+    def to(self, *args: torch.device | torch.dtype | str) -> Multitrack:
+        """Moved to a device or another dtype of the audio."""
+        device = next((a for a in args if not isinstance(a, torch.dtype)), None)
+        mix = None if self.mix is None else self.mix.to(*args)
+        channels = self.channels if device is None else self.channels.to(device)
+        return replace(self, audio=self.audio.to(*args), channels=channels, mix=mix)
+
+    def select(self, names: Sequence[str]) -> Multitrack:
+        """The named tracks of a single song, in that order."""
+        (have,) = self.names
+        missing = [n for n in names if n not in have]
+        if missing:
+            raise ValueError(f"Multitrack: no track {missing[0]!r}; there are {', '.join(have)}.")
+        index = torch.tensor([have.index(n) for n in names])
+        return replace(self, audio=self.audio[:, index], channels=self.channels[:, index], names=(tuple(names),))
+
+    def unity_mix(self) -> Tensor:
+        """The plain sum of the tracks, (B, 2, T)."""
+        return (self.audio * self.mask[..., None, None]).sum(1)
+
+
+def _audio_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(f for f in folder.iterdir() if f.suffix.lower() in EXTENSIONS and not f.name.startswith("."))
