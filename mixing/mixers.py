@@ -13,6 +13,9 @@ from torch import Tensor
 from dasp.effects.panner import pan_gains
 from mixing.multitrack import Multitrack
 
+# The console's pan law is 3 dB down in the centre: a fader that leaves a centred track as it is stands here.
+UNITY_DB = 10 * math.log10(2)
+
 
 @dataclass(frozen=True)
 class Mix:
@@ -20,7 +23,7 @@ class Mix:
 
     Attributes:
         audio: (B, 2, T).
-        controls: what made it, in human units: {"tracks": {name: (B, N)}, "buses": ..., "master": ...}, or None.
+        controls: what made it, in human units: {"tracks": {name: (B, N)}, "buses": ..., "master": ...}, as a Console's; or None.
     """
 
     audio: Tensor
@@ -35,23 +38,26 @@ class Mixer(Protocol):
 
 @dataclass(frozen=True)
 class Sum:
-    """The plain sum: every fader at 0 dB, mono in the centre, stereo as it is. The "mono mix" baseline with `mono=True`."""
+    """The plain sum: every track as it is, mono ones in the centre.
+
+    Args:
+        mono: fold the sum to mono, as the "mono mix" baseline of the literature (no console does that: no controls).
+    """
 
     mono: bool = False
 
     def __call__(self, multitrack: Multitrack) -> Mix:
         audio = multitrack.unity_mix()
         if self.mono:
-            audio = audio.mean(1, keepdim=True).expand(-1, 2, -1)
-        zero = torch.zeros_like(multitrack.channels, dtype=torch.float32)
-        return Mix(audio, {"tracks": {"fader_db": zero}})
+            return Mix(audio.mean(1, keepdim=True).repeat(1, 2, 1))
+        return Mix(audio, _centred(torch.zeros(multitrack.channels.shape)))
 
 
 @dataclass(frozen=True)
 class EqualLoudness:
     """Every track at one integrated loudness (ITU-R BS.1770-4), panned centre; the mix at `mix_lufs`.
 
-    Tracks that are silent or shorter than a gating block (0.4 s) stay as they are.
+    Tracks that are silent, or shorter than a gating block (0.4 s), stay as they are against the others.
 
     Args:
         track_lufs: of each track before summing.
@@ -62,19 +68,19 @@ class EqualLoudness:
     mix_lufs: float = -18.0
 
     def __call__(self, multitrack: Multitrack) -> Mix:
-        gains = torch.zeros_like(multitrack.channels, dtype=torch.float32)
+        gains = torch.zeros(multitrack.channels.shape)
         for b, n in multitrack.mask.nonzero().tolist():
-            width = int(multitrack.channels[b, n])
-            loudness = integrated_loudness(multitrack.audio[b, n, :width], multitrack.sample_rate)
+            # As it is heard: a mono track plays from both sides.
+            loudness = integrated_loudness(multitrack.audio[b, n], multitrack.sample_rate)
             if math.isfinite(loudness):
                 gains[b, n] = self.track_lufs - loudness
-        audio = (multitrack.audio * _linear(gains) * multitrack.mask[..., None, None]).sum(1)
+        audio = (multitrack.audio * _linear(gains).to(multitrack.audio) * multitrack.mask[..., None, None]).sum(1)
         for b in range(len(audio)):
             loudness = integrated_loudness(audio[b], multitrack.sample_rate)
             if math.isfinite(loudness):
                 gains[b] += self.mix_lufs - loudness
                 audio[b] *= 10 ** ((self.mix_lufs - loudness) / 20)
-        return Mix(audio, {"tracks": {"fader_db": gains}})
+        return Mix(audio, _centred(gains))
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,10 @@ class Random:
         return Mix(audio, {"tracks": {"fader_db": fader, "pan": pan}})
 
 
+# Model names of the command line.
+MODELS = {"sum": Sum, "equal-loudness": EqualLoudness, "random": Random}
+
+
 def integrated_loudness(audio: Tensor, sample_rate: float) -> float:
     """Integrated loudness in LUFS of (C, T) by pyloudnorm; -inf for silence and for less than a block of 0.4 s."""
     import pyloudnorm
@@ -108,8 +118,12 @@ def integrated_loudness(audio: Tensor, sample_rate: float) -> float:
         return -math.inf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of log(0) on silence
-        meter: Any = pyloudnorm.Meter(round(sample_rate))
+        meter: Any = pyloudnorm.Meter(round(sample_rate), filter_class="DeMan")  # the standard's filters to 0.01 dB
         return float(meter.integrated_loudness(audio.detach().cpu().double().T.numpy()))
+
+
+def _centred(gain_db: Tensor) -> dict[str, dict[str, Tensor]]:
+    return {"tracks": {"fader_db": gain_db + UNITY_DB, "pan": torch.full_like(gain_db, 0.5)}}
 
 
 def _linear(db: Tensor) -> Tensor:

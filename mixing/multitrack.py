@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from mixing.audio import EXTENSIONS, read, resample
 from mixing.errors import UserError
+
+_FOREIGN = (".m4a", ".aac", ".wma", ".opus", ".caf", ".ape", ".wv", ".mp4")
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,7 @@ class Multitrack:
         if self.audio.ndim != 4 or self.audio.shape[2] != 2:
             raise ValueError(f"Multitrack: audio must be (B, N, 2, T); got {tuple(self.audio.shape)}.")
         if self.channels.shape != self.audio.shape[:2]:
-            raise ValueError(
-                f"Multitrack: channels must be {tuple(self.audio.shape[:2])}; got {tuple(self.channels.shape)}."
-            )
+            raise ValueError(f"Multitrack: channels must be {tuple(self.audio.shape[:2])}; got {tuple(self.channels.shape)}.")
 
     @property
     def mask(self) -> Tensor:
@@ -64,11 +64,16 @@ class Multitrack:
         return cls(audio[None].contiguous(), channels, sample_rate, (labels,))
 
     @classmethod
-    def from_folder(cls, path: str | Path, sample_rate: float | None = None) -> Multitrack:
+    def from_folder(cls, path: str | Path, sample_rate: float | None = None, exclude: Iterable[str | Path] = ()) -> Multitrack:
         """Read every audio file of a folder (or of its `stems` folder), sorted by name.
 
         Differing rates are resampled to `sample_rate`, or else to the most common one; differing lengths are padded at
-        the end. `notes` says so, and names silent stems.
+        the end. `notes` says so, and names silent stems and audio files of kinds that cannot be read.
+
+        Args:
+            path: the folder.
+            sample_rate: in Hz, of the result.
+            exclude: files that are no stems, such as a mix that lies beside them.
 
         Raises:
             UserError: no folder, no stems, or a file that cannot be used.
@@ -76,7 +81,9 @@ class Multitrack:
         folder = Path(path)
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such folder of stems.")
-        files = _audio_files(folder / "stems") or _audio_files(folder)
+        where = folder / "stems" if _audio_files(folder / "stems") else folder
+        out = {Path(e).resolve() for e in exclude}
+        files = [f for f in _audio_files(where) if f.resolve() not in out]
         if not files:
             raise UserError(f"{folder}: has no stems; put WAV, FLAC, MP3 or OGG files there.")
         loaded = [(f.stem, *read(f)) for f in files]
@@ -84,7 +91,9 @@ class Multitrack:
         if duplicates:
             raise UserError(f"{folder}: two files are named {duplicates[0]}; rename one.")
         rate = sample_rate or Counter(r for *_, r in loaded).most_common(1)[0][0]
-        notes, tracks = [], []
+        foreign = sorted(f.name for f in where.iterdir() if f.suffix.lower() in _FOREIGN)
+        notes = [f"{name}: is not read; convert it to WAV or FLAC if it is a stem." for name in foreign]
+        tracks = []
         for name, audio, own in loaded:
             if own != rate:
                 notes.append(f"{name}: resampled from {own} to {rate:g} Hz.")
@@ -94,7 +103,7 @@ class Multitrack:
         longest = max(t.shape[1] for t in tracks)
         for (name, *_), track in zip(loaded, tracks, strict=True):
             if track.shape[1] < longest:
-                notes.append(f"{name}: padded with {(longest - track.shape[1]) / rate:.2f} s of silence at the end.")
+                notes.append(f"{name}: padded with {span(longest - track.shape[1], rate)} of silence at the end.")
         if all(not t.any() for t in tracks):
             raise UserError(f"{folder}: every stem is silent; there is nothing to mix.")
         return replace(cls.from_tracks(tracks, float(rate), [n for n, *_ in loaded]), notes=tuple(notes))
@@ -114,7 +123,11 @@ class Multitrack:
         if all(m is not None for m in mixes):
             mix = torch.cat([pad(m, (0, length - m.shape[-1])) for m in mixes if m is not None])
         return cls(
-            torch.cat(audio), torch.cat(channels), rates[0], tuple(n for s in songs for n in s.names), mix,
+            torch.cat(audio),
+            torch.cat(channels),
+            rates[0],
+            tuple(n for s in songs for n in s.names),
+            mix,
             tuple(n for s in songs for n in s.notes),
         )
 
@@ -142,6 +155,11 @@ class Multitrack:
     def unity_mix(self) -> Tensor:
         """The plain sum of the tracks, (B, 2, T)."""
         return (self.audio * self.mask[..., None, None]).sum(1)
+
+
+def span(samples: int, rate: float) -> str:
+    """A length in words: seconds, or samples where it is too short for that."""
+    return f"{samples / rate:.2f} s" if samples >= 0.01 * rate else f"{samples} sample{'' if samples == 1 else 's'}"
 
 
 def _audio_files(folder: Path) -> list[Path]:
