@@ -1,0 +1,245 @@
+"""settings.json: how a mix is made, in units that people use; written, read and checked."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mixing.errors import UserError
+from mixing.output import write_whole
+
+if TYPE_CHECKING:
+    from dasp import Effect
+    from mixing.mixers import Mix
+    from mixing.multitrack import Multitrack
+    from mixing.result import MatchResult
+
+SCHEMA = "dasp-settings/1"
+_LARGEST = 20_000_000  # bytes; a thousand tracks need three million
+
+Settings = dict[str, Any]
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON schema of the file."""
+    return json.loads(Path(__file__).with_name("settings.schema.json").read_text(encoding="utf-8"))
+
+
+def of_match(result: MatchResult, channels: Iterable[int], provenance: dict[str, Any]) -> Settings:
+    """What a match found.
+
+    Args:
+        result: the match.
+        channels: 1 or 2 for each track, in order.
+        provenance: what wrote this: strings and numbers by name.
+    """
+    from mixing.result import leaves
+
+    console = result.console
+    tracks = []
+    for (name, values), width in zip(result.tracks.items(), channels, strict=True):
+        flags = result.flags.get(name, ())
+        track: dict[str, Any] = {"name": name, "channels": int(width), "lag_samples": result.lags.get(name, 0)}
+        table = iter(values[q.name] for q in console.inserts)
+        track["inserts"] = _listed(leaves(console.track_chain), table, flags)
+        track["fader_db"], track["pan"] = values["fader_db"], values["pan"]
+        track["sends_db"] = {bus: values[f"send_{bus}_db"] for bus in console.buses}
+        if name in result.gain_reduction:
+            track["gain_reduction_db"] = dict(zip(("mean", "spread"), result.gain_reduction[name], strict=True))
+        track["flags"] = list(flags)
+        tracks.append(track)
+    bus_values = iter(result.buses[q.name] for q in console.bus_controls)
+    master_values = iter(result.master[q.name] for q in console.master_controls)
+    return {
+        "schema": SCHEMA,
+        "sample_rate": result.sample_rate,
+        "tracks": tracks,
+        "buses": [{"name": n, "effects": _listed(leaves(b), bus_values)} for n, b in console.buses.items()],  # type: ignore[arg-type]
+        "master": _listed(leaves(console.master), master_values),
+        "output_gain_db": 0.0,
+        "notes": list(result.notes),
+        "metrics": {k: float(v) if math.isfinite(v) else None for k, v in result.metrics.items()},
+        "provenance": provenance,
+    }
+
+
+def of_mix(mix: Mix, multitrack: Multitrack, output_gain_db: float, provenance: dict[str, Any]) -> Settings:
+    """What a mixer without inserts, buses or master did to the first song of a multitrack."""
+    if mix.controls is None:
+        raise ValueError("settings.of_mix: this mixer has no controls to write down.")
+    controls = mix.controls["tracks"]
+    tracks = []
+    for n, name in enumerate(multitrack.names[0]):
+        values = {k: float(v[0, n]) for k, v in controls.items()}
+        tracks.append({"name": name, "channels": int(multitrack.channels[0, n]), "lag_samples": 0, "inserts": [], **values})
+    return {
+        "schema": SCHEMA,
+        "sample_rate": multitrack.sample_rate,
+        "tracks": tracks,
+        "buses": [],
+        "master": [],
+        "output_gain_db": output_gain_db,
+        "notes": list(multitrack.notes),
+        "provenance": provenance,
+    }
+
+
+def _listed(effects: list[Effect], values: Iterator[float], flags: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """Effects with their controls, whose values come one after the other."""
+    out = []
+    for effect in effects:
+        lost = undetermined(effect.name, flags)
+        controls = {}
+        for q in effect.controls:
+            controls[q.name] = {"value": float(next(values)), "unit": q.unit}
+            if q.name in lost or "*" in lost:
+                controls[q.name]["determined"] = False
+        entry: dict[str, Any] = {"effect": effect.name, "controls": controls}
+        if effect.settings:
+            entry["options"] = dict(effect.settings)
+        out.append(entry)
+    return out
+
+
+def undetermined(effect: str, flags: Iterable[str]) -> set[str]:
+    """Which controls of an effect a track's flags declare lost; "*" stands for all."""
+    from mixing.result import ALWAYS_ON, INACTIVE, UNHEARD
+
+    lost: set[str] = set()
+    for flag in flags:
+        if flag == UNHEARD or (flag == INACTIVE and effect == "Compressor"):
+            lost.add("*")
+        elif flag == ALWAYS_ON and effect == "Compressor":
+            lost.add("threshold_db")
+    return lost
+
+
+def write(path: str | Path, settings: Settings) -> None:
+    """Check and write, whole or not at all."""
+    _check_form("settings", settings)
+    text = json.dumps(settings, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_whole(path, lambda temporary: _save(temporary, text))
+
+
+def _save(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def read(path: str | Path) -> Settings:
+    """Read and check: its form against the schema, its effects and controls against the tables.
+
+    Raises:
+        UserError: no such file, not JSON, another version, or a value that no effect takes; the message says where.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise UserError(f"{path}: is larger than any settings file ({_LARGEST // 1_000_000} MB); give the right file.")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file.") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be opened ({(error.strerror or str(error)).lower()}).") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not a text file; give the settings.json that dasp wrote.") from None
+    try:
+        settings = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}: is not JSON (line {error.lineno}: {error.msg.lower()}); give the settings.json that dasp wrote."
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{path}: {error}.") from None
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deeply; give the settings.json that dasp wrote.") from None
+    _check_form(str(path), settings)
+    _check_meaning(str(path), settings)
+    return settings
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is not a number that can be set; correct it")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A key that stands twice would be dropped silently."""
+    out: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in out:
+            raise ValueError(f"the key {short(key)} stands twice in one object; remove one")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{short(key)} is too large a number; correct it")
+        out[key] = value
+    return out
+
+
+def _check_form(who: str, settings: Any) -> None:
+    import jsonschema
+
+    if isinstance(settings, dict):
+        version = settings.get("schema")
+        if isinstance(version, str) and re.fullmatch(r"dasp-settings/\d+", version) and version != SCHEMA:
+            raise UserError(f"{who}: is of version {version}; this dasp reads {SCHEMA}: use the dasp that wrote it.")
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema()).iter_errors(settings))
+    if error is not None:
+        where = error.json_path.removeprefix("$").removeprefix(".") or "the file"
+        raise UserError(f"{who}: {short(where, 100)}: {short(error.message, 160)}.")
+
+
+def _check_meaning(who: str, settings: Settings) -> None:
+    """What a schema cannot say: effects, controls and ranges that exist, names that are unique, sends to buses that exist."""
+    for kind in ("tracks", "buses"):
+        names = [x["name"] for x in settings.get(kind, [])]
+        twice = [n for n in names if names.count(n) > 1]
+        if twice:
+            raise UserError(f"{who}: {kind}: {short(twice[0])} stands twice; rename one.")
+    buses = [b["name"] for b in settings.get("buses", [])]
+    for track in settings["tracks"]:
+        place = f"{who}: track {short(track['name'])}"
+        _check_effects(place, track.get("inserts", []), insert=True)
+        for bus in track.get("sends_db", {}):
+            if bus not in buses:
+                raise UserError(f"{place}: sends to the bus {short(bus)}, but there are {', '.join(buses) or 'none'}.")
+    for bus in settings.get("buses", []):
+        _check_effects(f"{who}: bus {bus['name']}", bus["effects"])
+    _check_effects(f"{who}: master", settings.get("master", []))
+
+
+def _check_effects(place: str, effects: list[dict[str, Any]], insert: bool = False) -> None:
+    import torch
+
+    from dasp.effect import nearest
+    from dasp.effects import find
+
+    for entry in effects:
+        try:
+            cls = find(entry["effect"])
+            cls(**entry.get("options", {}))(torch.zeros(1, 1, 1))  # an option's value is checked at the call
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{place}: {short(str(error), 300)}") from None
+        if insert and cls.out_channels(1) != 1:
+            raise UserError(f"{place}: {entry['effect']} makes mono stereo and cannot be an insert; use the track's pan.")
+        table = {q.name: q for q in cls.controls}
+        for name, control in entry.get("controls", {}).items():
+            if name not in table:
+                known = ", ".join(table)
+                raise UserError(f"{place}: {cls.__name__} has no control {short(name)}; it has {known}.{nearest(name, table)}")
+            q, value = table[name], control["value"]
+            who = f"{place}: {cls.__name__}'s {name}"
+            if control.get("unit", q.unit) != q.unit:
+                raise UserError(f"{who} is in {q.unit or 'no unit'}; got {short(control['unit']) or 'no unit'}.")
+            slack = 1e-9 * (q.high - q.low)  # a value that went through [0, 1] and back
+            if not q.low - slack <= value <= q.high + slack:
+                raise UserError(f"{who} is {q.low:g} to {q.high:g}{' ' * bool(q.unit)}{q.unit}; got {value:g}.")
+
+
+def short(text: str, length: int = 60) -> str:
+    """Foreign text for one line of a message."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
