@@ -108,6 +108,32 @@ class Multitrack:
             raise UserError(f"{folder}: every stem is silent; there is nothing to mix.")
         return replace(cls.from_tracks(tracks, float(rate), [n for n, *_ in loaded]), notes=tuple(notes))
 
+    def with_mix(self, path: str | Path) -> Multitrack:
+        """One song together with a file that holds its mix: mono becomes two equal sides, another rate is resampled to the
+        stems', and what is longer, the mix or the stems, is cut. `notes` says so.
+
+        Raises:
+            UserError: the file cannot be used, is silent, or shares less than a second with the stems.
+        """
+        audio, rate = read(path)
+        notes = []
+        if rate != self.sample_rate:
+            audio = resample(audio, rate, self.sample_rate)
+            notes.append(f"{path}: resampled from {rate} to {self.sample_rate:g} Hz.")
+        if audio.shape[0] == 1:
+            notes.append(f"{path}: is mono; used for both sides.")
+        length = min(audio.shape[1], self.samples)
+        if audio.shape[1] != self.samples:
+            which = f"{path} is" if audio.shape[1] > length else "the stems are"
+            surplus = span(abs(audio.shape[1] - self.samples), self.sample_rate)
+            notes.append(f"{which} {surplus} longer; cut to {span(length, self.sample_rate)}.")
+        audio = audio[:, :length].expand(2, -1)
+        if length < self.sample_rate:
+            raise UserError(f"{path}: shares only {span(length, self.sample_rate)} with the stems; at least 1 s is needed.")
+        if not audio.any():
+            raise UserError(f"{path}: is silent{' where the stems are' if notes else ''}; there is nothing to match.")
+        return replace(self.excerpt(0, length), mix=audio[None].contiguous(), notes=(*self.notes, *notes))
+
     @classmethod
     def collate(cls, songs: Sequence[Multitrack]) -> Multitrack:
         """Several songs of one rate in a batch: fewer tracks and shorter songs are padded, the mask says which are there."""

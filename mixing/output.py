@@ -34,6 +34,19 @@ def write_whole(path: str | Path, save: Callable[[Path], None]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all.
+
+    Raises:
+        UserError: the folder does not exist or cannot be written to.
+    """
+
+    def save(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_whole(path, save)
+
+
 def check_file(path: str | Path) -> None:
     """Refuse a file that could not be written, before any work is done for it.
 

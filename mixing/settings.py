@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixing.errors import UserError
-from mixing.output import write_whole
+from mixing.output import write_text
 
 if TYPE_CHECKING:
     from dasp import Effect
@@ -124,11 +124,7 @@ def write(path: str | Path, settings: Settings) -> None:
     """Check and write, whole or not at all."""
     _check_form("settings", settings)
     text = json.dumps(settings, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_whole(path, lambda temporary: _save(temporary, text))
-
-
-def _save(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def read(path: str | Path) -> Settings:

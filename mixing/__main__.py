@@ -1,0 +1,5 @@
+"""`python -m mixing` is `dasp`."""
+
+from mixing.cli import main
+
+main()

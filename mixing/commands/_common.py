@@ -1,0 +1,114 @@
+"""What the commands share: what they say, and what they write about themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mixing.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mixing.multitrack import Multitrack
+
+MIX, SETTINGS, REPORT = "mix.wav", "settings.json", "report.html"
+
+
+class Number(click.ParamType):
+    """A number in a range, both ends included. (click's own FloatRange lets NaN through.)"""
+
+    name = "number"
+
+    def __init__(self, low: float, high: float, unit: str = "") -> None:
+        self.low, self.high, self.unit = low, high, unit
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not self.low <= number <= self.high:
+            self.fail(
+                f"{value} is not a number from {self.low:g} to {self.high:g}{' ' * bool(self.unit)}{self.unit}.", param, ctx
+            )
+        return number
+
+
+def say(notes: Iterable[str]) -> None:
+    """Notes for the user, on stderr; nothing that a file's name holds reaches the terminal as a control."""
+    for note in notes:
+        click.echo("note: " + "".join(c if c.isprintable() else " " for c in note), err=True)
+
+
+def said(path: Path, audio: Tensor, rate: float) -> str:
+    """What a file holds, for the line that says it was written."""
+    width = {1: "mono", 2: "stereo"}[audio.shape[0]]
+    return f"{path} ({audio.shape[1] / rate:.2f} s, {width}, {rate:g} Hz)"
+
+
+def peak_notes(audio: Tensor, gain_db: float, what: str) -> list[str]:
+    """Whether audio was turned down, or peaks above full scale in a float file."""
+    peak = float(audio.abs().max()) if audio.numel() else 0.0
+    if gain_db < 0:
+        return [f"{what}: turned down by {-gain_db:.2f} dB, so that it does not clip."]
+    if peak > 1:
+        return [
+            f"{what}: peaks at {20 * math.log10(peak):+.2f} dBFS, which the 32-bit float file holds; turn it down to play it."
+        ]
+    return []
+
+
+def provenance(**more: str | float | None) -> dict[str, Any]:
+    """What wrote a settings file."""
+    import dasp
+
+    context = click.get_current_context()
+    return {"dasp": dasp.__version__, "command": str(context.find_root().obj), **more}
+
+
+def check_output(folder: Path, stems: Path, files: Iterable[str] = (MIX, SETTINGS)) -> None:
+    """Refuse an output folder that cannot be written to, or that holds the stems (the mix would be a stem next time)."""
+    from mixing.output import check_folder
+
+    if folder.resolve() in (stems.resolve(), (stems / "stems").resolve()):
+        raise UserError(f"{folder}: holds the stems; choose another folder for {', '.join(files)}.")
+    check_folder(folder)
+
+
+def strategy(name: str, effects: Iterable[str]) -> None:
+    """Refuse a gradient that is unknown, or that these effects (or this machine) do not have, before any work is done.
+
+    Raises:
+        UserError: the message says which effect, and what it has.
+    """
+    import torch
+
+    from dasp.effects import find
+    from gradients import resolve
+
+    try:
+        resolve(name)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    for effect_name in effects:
+        try:
+            effect = find(effect_name)(gradient=name)
+            controls = effect.unit(1).requires_grad_()
+            effect(torch.zeros(1, 1, 64), controls).sum().backward()
+        except (ValueError, ImportError) as error:
+            raise UserError(f"--gradient {name}: {error}") from None
+
+
+def song(stems: Path, notes: bool = True, **options: Any) -> Multitrack:
+    """Read a folder of stems and say what was done to them."""
+    from mixing.multitrack import Multitrack
+
+    tracks = Multitrack.from_folder(stems, **options)
+    if notes:
+        say(tracks.notes)
+    return tracks

@@ -1,0 +1,49 @@
+"""`dasp effects`: the table."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("effects", short_help="List the effects and their controls.")
+@click.argument("name", required=False)
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
+def command(name: str | None, markdown: bool) -> None:
+    """List every effect, its controls, their units, ranges, scales and defaults; or those of effect NAME."""
+    from dasp.effects import find, registry
+    from mixing.errors import UserError
+
+    try:
+        chosen = [find(name)] if name else list(registry().values())
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    rows = [
+        (cls.__name__ if i == 0 else "", q.name, f"{q.low:g} to {q.high:g}", q.unit, q.scale, f"{q.default:g}", q.doc)
+        for cls in chosen
+        for i, q in enumerate(cls.controls)
+    ]
+    titles = ("effect", "control", "range", "unit", "scale", "default", "")
+    if markdown:
+        click.echo(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
+        for effect, control, *rest in rows:
+            click.echo(f"| {effect} | `{control}` | {' | '.join(rest)} |")
+    else:
+        _print(titles, rows)
+    for cls in chosen:
+        if cls.options and not markdown:
+            settings = ", ".join(f"--{k} (default {v})" for k, v in cls.options.items())
+            click.echo(f"{cls.__name__} also takes {settings}.")
+
+
+def _print(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, no_wrap=title != "", style="bold" if title == "effect" else None)
+    for row in rows:
+        table.add_row(*row)
+    terminal = Console()
+    # What is piped elsewhere is not folded to a terminal's width.
+    (terminal if terminal.is_terminal else Console(width=200)).print(table)
