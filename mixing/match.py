@@ -21,7 +21,6 @@ from mixing.spectral import LinearMix, equaliser_start, fader_and_pan, linear_mi
 
 EFFECTS = ("LowShelfFilter", "PeakFilter", "HighShelfFilter", "Compressor")
 FOREIGN_DB = -8.0  # a reference made of these stems by a console leaves less than this to the best linear mix
-WINDOW_SECONDS = 12.0
 
 
 def match(
@@ -67,7 +66,9 @@ def match(
     if multitrack.audio.shape[0] != 1:
         raise ValueError(f"match: one song at a time; got a batch of {multitrack.audio.shape[0]}.")
     if reference.ndim != 2 or reference.shape != (2, multitrack.samples):
-        raise ValueError(f"match: the reference must be (2, {multitrack.samples}), as long as the stems; got {tuple(reference.shape)}.")
+        raise ValueError(
+            f"match: the reference must be (2, {multitrack.samples}), as long as the stems; got {tuple(reference.shape)}."
+        )
     strategy = resolve(gradient)
     if isinstance(strategy, SPSA) and gradient == "spsa":
         strategy = SPSA(directions=4)
@@ -101,7 +102,10 @@ def match(
     def console(strategy: Strategy | None) -> Console:
         end = Chain(LowShelfFilter(rate), PeakFilter(rate), HighShelfFilter(rate), Compressor(rate), Gain(rate))
         return Console(
-            strip(tuple(effects), rate), {"reverb": Reverb(rate)} if reverb else {}, end if with_master else None, gradient=strategy
+            strip(tuple(effects), rate),
+            {"reverb": Reverb(rate)} if reverb else {},
+            end if with_master else None,
+            gradient=strategy,
         )
 
     white, driven = console(None), console(strategy)
@@ -117,12 +121,20 @@ def match(
     if polish is None:
         polish = isinstance(strategy, Autodiff) and not with_master
     if polish and not should_stop():
-        window = _window(moved, WINDOW_SECONDS)
-        found = gauss_newton(white, moved, reference, found, window=window, progress=report, should_stop=should_stop)
+        found = gauss_newton(white, moved, reference, found, progress=report, should_stop=should_stop)
         candidates.append(found)
     return _result(
-        white if isinstance(strategy, Autodiff) else driven, moved, reference, plain, candidates, lags, linear, foreign, history,
-        notes, began,
+        white if isinstance(strategy, Autodiff) else driven,
+        moved,
+        reference,
+        plain,
+        candidates,
+        lags,
+        linear,
+        foreign,
+        history,
+        notes,
+        began,
     )
 
 
@@ -150,7 +162,7 @@ def _start(console: Console, multitrack: Multitrack, reference: Tensor, linear: 
 
 
 def _compressor_start(console: Console, multitrack: Multitrack, controls: Controls) -> Tensor:
-    """Ratio 2 and the threshold at the 60th percentile of the track's own level: above it, or at ratio 1, there is no gradient.
+    """Ratio 2 and the threshold at the 80th percentile of the track's own level: above it, or at ratio 1, there is no gradient.
     Returns the mean gain reduction (N,) in dB, for the fader to make up."""
     names = [q.name for q in console.inserts]
     threshold, ratio = names.index("threshold_db"), names.index("ratio")
@@ -160,7 +172,7 @@ def _compressor_start(console: Console, multitrack: Multitrack, controls: Contro
         x = multitrack.audio[0, n, :width]
         on = sounding(x, multitrack.sample_rate)
         level = x[:, on].abs().flatten()[:: max(1, int(on.sum()) // 50000)]
-        db = 20 * float(torch.quantile(level, 0.6).clamp_min(1e-3).log10()) if level.numel() else -30.0
+        db = 20 * float(torch.quantile(level, 0.8).clamp_min(1e-3).log10()) if level.numel() else -30.0
         q = console.inserts[threshold]
         controls.tracks[0, n, threshold] = q.to_unit(min(max(db, q.low + 1), q.high - 1))
         controls.tracks[0, n, ratio] = console.inserts[ratio].to_unit(2.0)
@@ -182,19 +194,10 @@ def _master_start(console: Console, multitrack: Multitrack, reference: Tensor, c
     put("ratio", 1.5)
     with torch.no_grad():
         mix = console(multitrack, controls).audio[0]
-    put("gain_gain_db" if "gain_gain_db" in names else "gain_db", float(10 * (reference.square().sum() / mix.square().sum()).log10()))
-
-
-def _window(multitrack: Multitrack, seconds: float) -> tuple[int, int] | None:
-    """A stretch in which as many tracks as possible sound, for as long as possible; None: the whole song is short enough."""
-    length = round(seconds * multitrack.sample_rate)
-    if multitrack.samples <= length:
-        return None
-    hop = round(0.25 * multitrack.sample_rate)
-    on = torch.stack([sounding(t, multitrack.sample_rate, 30.0).float() for t in multitrack.audio[0]])
-    inside = torch.stack([on[:, s : s + length].mean(1) for s in range(0, multitrack.samples - length, hop)])
-    # The square root: a track that is heard nowhere costs more than one that is heard a little less.
-    return int(inside.sqrt().sum(1).argmax()) * hop, length
+    put(
+        "gain_gain_db" if "gain_gain_db" in names else "gain_db",
+        float(10 * (reference.square().sum() / mix.square().sum()).log10()),
+    )
 
 
 def _result(

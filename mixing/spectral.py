@@ -16,6 +16,7 @@ from dasp import Chain, Effect, HighShelfFilter, LowShelfFilter, ParametricEQ, P
 from mixing.multitrack import Multitrack
 
 FFT = 4096
+PEAK_STARTS = (400.0, 1200.0, 3500.0)
 EQUALISERS = (LowShelfFilter, PeakFilter, HighShelfFilter, ParametricEQ)
 
 
@@ -139,28 +140,44 @@ def equaliser_start(
     weight = weight * (weight > 1e-2)
     weight = weight / weight.sum(1, keepdim=True).clamp_min(1e-9)
 
+    # Every start for every track, in one batch: a peak on the wrong side of a bump would never cross it.
+    starts = torch.stack([_places(equalisers, peak) for peak in PEAK_STARTS])
+    fitted = starts.repeat_interleave(tracks, 0)
+    target, weight = target.repeat(len(starts), 1), weight.repeat(len(starts), 1)
+    anchor = fitted.clone()
+    offset = torch.zeros(len(fitted), 1, dtype=torch.float64)
     chain = Chain(*(type(e)(sample_rate) for e in equalisers))
-    parts = controls.split([len(e.controls) for e in effects], 1)
-    fitted = torch.cat([p for p, e in zip(parts, effects, strict=True) if isinstance(e, EQUALISERS)], 1).clone()
-    # Off the exact zero gain, where frequency and Q have no gradient.
-    offset = torch.zeros(tracks, 1, dtype=torch.float64)
-    impulse = torch.zeros(tracks, 1, FFT, dtype=torch.float64)
+    impulse = torch.zeros(len(fitted), 1, FFT, dtype=torch.float64)
     impulse[..., 0] = 1
     frequency = (points * FFT / sample_rate).round().long().clamp(1, FFT // 2 - 1)
     fitted.requires_grad_()
     offset.requires_grad_()
-    optimiser = torch.optim.Adam([{"params": [fitted], "lr": 0.02}, {"params": [offset], "lr": 0.2}])
+    optimiser = torch.optim.Adam([{"params": [fitted]}, {"params": [offset]}])
+    misfit = torch.zeros(len(fitted), dtype=torch.float64)
     for step in range(steps):
         for group, rate in zip(optimiser.param_groups, (0.03, 0.3), strict=True):
             group["lr"] = rate * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         response = torch.fft.rfft(chain(impulse, fitted)[:, 0]).abs()[:, frequency]
         error = 20 * response.clamp_min(1e-6).log10() + offset - target
-        loss = (weight * torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=3.0)).sum()
+        misfit = (weight * torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=3.0)).sum(1)
+        misfit = misfit + 0.05 * (fitted - anchor).square().sum(1)
         optimiser.zero_grad()
-        (loss + 0.05 * (fitted - 0.5).square().sum()).backward()
+        misfit.sum().backward()
         optimiser.step()
         with torch.no_grad():
             fitted.clamp_(0.01, 0.99)
-    pieces = list(fitted.detach().split([len(e.controls) for e in equalisers], 1))
+    best = misfit.detach().reshape(len(starts), tracks).argmin(0)
+    index = best * tracks + torch.arange(tracks)
+    pieces = list(fitted.detach()[index].split([len(e.controls) for e in equalisers], 1))
+    parts = controls.split([len(e.controls) for e in effects], 1)
     out = [pieces.pop(0) if isinstance(e, EQUALISERS) else p for p, e in zip(parts, effects, strict=True)]
-    return torch.cat(out, 1), offset.detach()[:, 0]
+    return torch.cat(out, 1), offset.detach()[index, 0]
+
+
+def _places(equalisers: list[Effect], peak_hz: float) -> Tensor:
+    """Controls (P,) to start from: shelves at the ends of the spectrum, the peak where it is told, everything flat."""
+    parts = []
+    for e in equalisers:
+        hz = {LowShelfFilter: 120.0, PeakFilter: peak_hz, HighShelfFilter: 6000.0}.get(type(e))
+        parts.append(e.unit(1)[0] if hz is None else e.unit(1, cutoff_frequency_hz=hz)[0])
+    return torch.cat(parts)

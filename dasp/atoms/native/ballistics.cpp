@@ -7,20 +7,39 @@ namespace {
 
 using dasp::kBlock;
 
+// A row waits for itself at every sample, so R rows advance together.
+template <typename T, int R>
+void follow(const T* v, const T* const* attack, const T* const* release, T* r, T* state, int64_t samples, int64_t step) {
+    T level[R];
+    for (int i = 0; i < R; ++i) level[i] = state[i];
+    for (int64_t n = 0; n < samples; ++n) {
+        for (int i = 0; i < R; ++i) {
+            const T x = v[i * samples + n];
+            const T up = attack[i][n * step], down = release[i][n * step];
+            level[i] = x + (x > level[i] ? up : down) * (level[i] - x);
+            r[i * samples + n] = level[i];
+        }
+    }
+    for (int i = 0; i < R; ++i) state[i] = level[i];
+}
+
 template <typename T>
 void forward(const T* v, const T* attack, const T* release, T* r, T* state, int64_t batch, int64_t channels, int64_t samples,
              int64_t frames, int64_t threads) {
-    dasp::for_rows(batch * channels, threads, [&](int64_t row) {
-        const T *in = v + row * samples, *up = attack + (row / channels) * frames, *down = release + (row / channels) * frames;
-        T* out = r + row * samples;
-        const int64_t step = frames == 1 ? 0 : 1;
-        T level = state[row];
-        for (int64_t n = 0; n < samples; ++n) {
-            const T c = in[n] > level ? up[n * step] : down[n * step];
-            level = in[n] + c * (level - in[n]);
-            out[n] = level;
+    const int64_t rows = batch * channels, step = frames == 1 ? 0 : 1;
+    const int64_t wide = rows >= 4 * threads ? 4 : rows >= 2 * threads ? 2 : 1;
+    dasp::for_rows((rows + wide - 1) / wide, threads, [&](int64_t group) {
+        for (int64_t row = group * wide, stop = std::min(rows, row + wide); row < stop;) {
+            const T *up[4], *down[4];
+            for (int64_t i = 0; i < 4; ++i) {
+                const int64_t item = std::min(row + i, rows - 1) / channels;
+                up[i] = attack + item * frames, down[i] = release + item * frames;
+            }
+            const int64_t left = stop - row, together = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+            auto run = together == 4 ? follow<T, 4> : together == 2 ? follow<T, 2> : follow<T, 1>;
+            run(v + row * samples, up, down, r + row * samples, state + row, samples, step);
+            row += together;
         }
-        state[row] = level;
     });
 }
 

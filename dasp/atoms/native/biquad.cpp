@@ -19,24 +19,19 @@ struct Rows {
     }
 };
 
-template <typename T, bool Varying>
-void forward_row(const T* x, const T* c, T* y, T* state, int64_t sections, int64_t samples, bool flush) {
-    const Rows<T, Varying> rows{c, samples};
+template <typename T>
+void forward_varying(const T* x, const T* c, T* y, T* state, int64_t sections, int64_t samples, bool flush) {
+    const Rows<T, true> rows{c, samples};
     for (int64_t start = 0; start < samples; start += kPluginBlock) {
         const int64_t stop = std::min(samples, start + kPluginBlock);
         for (int64_t s = 0; s < sections; ++s) {
             const T* in = s == 0 ? x : y;
             T s1 = state[2 * s], s2 = state[2 * s + 1];
-            T b0 = rows.at(s, 0, 0), b1 = rows.at(s, 1, 0), b2 = rows.at(s, 2, 0), a1 = rows.at(s, 3, 0), a2 = rows.at(s, 4, 0);
             for (int64_t n = start; n < stop; ++n) {
-                if (Varying) {
-                    b0 = rows.at(s, 0, n), b1 = rows.at(s, 1, n), b2 = rows.at(s, 2, n);
-                    a1 = rows.at(s, 3, n), a2 = rows.at(s, 4, n);
-                }
                 const T v = in[n];
-                const T out = b0 * v + s1;
-                s1 = b1 * v - a1 * out + s2;
-                s2 = b2 * v - a2 * out;
+                const T out = rows.at(s, 0, n) * v + s1;
+                s1 = rows.at(s, 1, n) * v - rows.at(s, 3, n) * out + s2;
+                s2 = rows.at(s, 2, n) * v - rows.at(s, 4, n) * out;
                 y[n] = out;
             }
             if (flush && stop - start == kPluginBlock) {
@@ -109,13 +104,61 @@ void backward_row(const T* g, const T* x, const double* c, const T* state, T* gx
     }
 }
 
+// Constant coefficients: a row's recursion waits for itself at every sample, so several rows advance together.
+template <typename T, int R>
+void forward_rows(const T* x, const T* const* c, T* y, T* state, int64_t sections, int64_t samples, bool flush) {
+    for (int64_t start = 0; start < samples; start += kPluginBlock) {
+        const int64_t stop = std::min(samples, start + kPluginBlock);
+        for (int64_t s = 0; s < sections; ++s) {
+            const T* in = s == 0 ? x : y;
+            T b0[R], b1[R], b2[R], a1[R], a2[R], s1[R], s2[R];
+            for (int r = 0; r < R; ++r) {
+                const T* k = c[r] + s * 5;
+                b0[r] = k[0], b1[r] = k[1], b2[r] = k[2], a1[r] = k[3], a2[r] = k[4];
+                s1[r] = state[(r * sections + s) * 2], s2[r] = state[(r * sections + s) * 2 + 1];
+            }
+            for (int64_t n = start; n < stop; ++n) {
+                for (int r = 0; r < R; ++r) {
+                    const T v = in[r * samples + n];
+                    const T out = b0[r] * v + s1[r];
+                    s1[r] = b1[r] * v - a1[r] * out + s2[r];
+                    s2[r] = b2[r] * v - a2[r] * out;
+                    y[r * samples + n] = out;
+                }
+            }
+            for (int r = 0; r < R; ++r) {
+                if (flush && stop - start == kPluginBlock) {
+                    if (!(std::abs(s1[r]) > T(1e-8))) s1[r] = 0;
+                    if (!(std::abs(s2[r]) > T(1e-8))) s2[r] = 0;
+                }
+                state[(r * sections + s) * 2] = s1[r], state[(r * sections + s) * 2 + 1] = s2[r];
+            }
+        }
+    }
+}
+
 template <typename T>
 void forward(const T* x, const T* c, T* y, T* state, int64_t batch, int64_t channels, int64_t samples, int64_t sections,
              int64_t frames, int64_t flush, int64_t threads) {
-    dasp::for_rows(batch * channels, threads, [&](int64_t r) {
-        const T* coefficients = c + (r / channels) * sections * 5 * frames;
-        auto row = frames == 1 ? forward_row<T, false> : forward_row<T, true>;
-        row(x + r * samples, coefficients, y + r * samples, state + r * sections * 2, sections, samples, flush != 0);
+    const int64_t rows = batch * channels, size = sections * 5 * frames;
+    if (frames != 1) {
+        dasp::for_rows(rows, threads, [&](int64_t r) {
+            forward_varying(x + r * samples, c + (r / channels) * size, y + r * samples, state + r * sections * 2, sections,
+                            samples, flush != 0);
+        });
+        return;
+    }
+    // As many rows at a time as keep every thread busy.
+    const int64_t wide = rows >= 4 * threads ? 4 : rows >= 2 * threads ? 2 : 1;
+    dasp::for_rows((rows + wide - 1) / wide, threads, [&](int64_t group) {
+        for (int64_t r = group * wide, stop = std::min(rows, r + wide); r < stop;) {
+            const T* k[4];
+            for (int64_t i = 0; i < 4; ++i) k[i] = c + (std::min(r + i, rows - 1) / channels) * size;
+            const int64_t left = stop - r, together = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+            auto run = together == 4 ? forward_rows<T, 4> : together == 2 ? forward_rows<T, 2> : forward_rows<T, 1>;
+            run(x + r * samples, k, y + r * samples, state + r * sections * 2, sections, samples, flush != 0);
+            r += together;
+        }
     });
 }
 
