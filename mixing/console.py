@@ -150,6 +150,8 @@ class Console(nn.Module):
         """Linear send gains (B, N, buses)."""
         k = len(self.inserts) + 2
         sends = [q.to_physical(tracks[..., k + i].double()) for i, q in enumerate(self.track_controls[k:])]
+        if not sends:
+            return tracks.new_zeros((*tracks.shape[:2], 0), dtype=dtype)
         return torch.stack([db_to_gain(s, dtype) for s in sends], -1).to(dtype)
 
     def sum(self, strips: Tensor, controls: Controls) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mixing.errors import UserError
@@ -64,15 +64,22 @@ def check_file(path: str | Path) -> None:
     os.unlink(name)
 
 
-def check_folder(path: str | Path) -> None:
+def check_folder(path: str | Path, files: Iterable[str] = ()) -> None:
     """Refuse an output folder that could not be made or written into, before any work is done for it; leaves no trace.
 
+    Args:
+        path: the folder.
+        files: names of the files that will be written into it.
+
     Raises:
-        UserError: it is a file, or it (or the nearest folder above it that exists) is read-only.
+        UserError: it is a file, it (or the nearest folder above it that exists) is read-only, or a folder has a file's name.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: is a file; choose another folder for the results.")
+    for name in files:
+        if (path / name).is_dir():
+            raise UserError(f"{path / name}: is a folder where a file is to be written; choose another folder.")
     try:
         os.rmdir(_temporary_beside(path))
     except OSError as error:

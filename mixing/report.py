@@ -210,13 +210,15 @@ def players(signals: dict[str, Tensor], sample_rate: float) -> dict[str, Any]:
     target = min([-14.0, *room])
     gains = {k: 10 ** ((target - loudness[k]) / 20) if k in heard else 1.0 for k in signals}
     left = (signals["reference"] - signals["match"]) * gains["match"]
+    excess = max(1.0, float(left.abs().max()) / 0.9)
     about = {
         "reference": "the mix that was to be matched",
         "match": "the console's mix of the stems",
         "plain sum": "the stems as they are, every fader at unity",
     }
     listed = [Player(k.capitalize(), about[k], _embedded(signals[k] * gains[k], sample_rate)) for k in about]
-    listed.append(Player("What is left", "reference minus match, as loud as it is in the match", _embedded(left, sample_rate)))
+    level = "as loud as it is in the match" if excess == 1 else f"{20 * math.log10(excess):.0f} dB softer than in the match"
+    listed.append(Player("What is left", f"reference minus match, {level}", _embedded(left / excess, sample_rate)))
     return {"listed": listed, "loudness": target if heard else None}
 
 
@@ -230,6 +232,6 @@ def _embedded(audio: Tensor, sample_rate: float) -> str:
     mp3 = "MP3" in soundfile.available_formats()
     out = io.BytesIO()
     with soundfile.SoundFile(out, "w", rate, 2, "MPEG_LAYER_III" if mp3 else "VORBIS", format="MP3" if mp3 else "OGG") as file:
-        for part in audio.clamp(-1, 1).float().T.contiguous().split(1 << 16):
+        for part in audio.float().T.contiguous().split(1 << 16):
             file.write(part.numpy())
     return f"data:audio/{'mpeg' if mp3 else 'ogg'};base64,{base64.b64encode(out.getvalue()).decode()}"

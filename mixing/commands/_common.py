@@ -77,7 +77,7 @@ def check_output(folder: Path, stems: Path, files: Iterable[str] = (MIX, SETTING
 
     if folder.resolve() in (stems.resolve(), (stems / "stems").resolve()):
         raise UserError(f"{folder}: holds the stems; choose another folder for {', '.join(files)}.")
-    check_folder(folder)
+    check_folder(folder, files)
 
 
 def strategy(name: str, effects: Iterable[str]) -> None:

@@ -22,13 +22,13 @@ def command(stems: Path, settings_file: Path, target: Path) -> None:
 
     audio.check_writable(target)
     values = settings.read(settings_file)
-    tracks = song(stems, sample_rate=float(values["sample_rate"]))
+    tracks = song(stems, notes=False, sample_rate=float(values["sample_rate"]))
 
     from mixing.playback import render
 
-    wanted = {t["name"] for t in values["tracks"]}
-    say(f"{name}: is not in the settings; left out." for name in tracks.names[0] if name not in wanted)
     mix = render(values, tracks)
+    wanted = {t["name"] for t in values["tracks"]}
+    say([*tracks.notes, *(f"{n}: is not in the settings; left out." for n in tracks.names[0] if n not in wanted)])
     gain = audio.write(target, mix, tracks.sample_rate)
     say(peak_notes(mix, gain, str(target)))
     click.echo(f"wrote {said(target, mix, tracks.sample_rate)}")

@@ -154,8 +154,10 @@ class Meter:
     def show(self, stage: str, step: int, total: int, loss: float) -> None:
         text = f"{loss:.4f}" if loss and math.isfinite(loss) else "-"
         if stage not in self.tasks:
-            for task in self.tasks.values():
-                self.bar.stop_task(task)
+            for task in self.bar.tasks:
+                if not task.completed:  # a stage without steps of its own
+                    self.bar.update(task.id, completed=task.total)
+                self.bar.stop_task(task.id)
             self.tasks[stage] = self.bar.add_task(stage, total=total, loss=text)
         self.bar.update(self.tasks[stage], completed=step, total=total, loss=text)
 
