@@ -31,8 +31,8 @@ def read(path: str | Path) -> tuple[Tensor, int]:
     import soundfile
 
     path = Path(path)
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; give an audio file.")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is {'a folder' if path.is_dir() else 'no regular file'}; give an audio file.")
     try:
         with open(path, "rb") as file:
             empty = not file.read(1)
@@ -104,6 +104,8 @@ def write(path: str | Path, audio: Tensor, rate: float, subtype: str | None = No
     import soundfile
 
     path = Path(path)
+    if not audio.isfinite().all():
+        raise ValueError(f"write: {path} would hold samples that are not finite.")
     kind, own = _kind(path)
     subtype = subtype or own
     peak = float(audio.abs().max()) if audio.numel() else 0.0

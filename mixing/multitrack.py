@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,7 +92,7 @@ class Multitrack:
         if duplicates:
             raise UserError(f"{folder}: two files are named {duplicates[0]}; rename one.")
         rate = sample_rate or Counter(r for *_, r in loaded).most_common(1)[0][0]
-        foreign = sorted(f.name for f in where.iterdir() if f.suffix.lower() in _FOREIGN)
+        foreign = sorted(f.name for f in _files(where) if f.suffix.lower() in _FOREIGN)
         notes = [f"{name}: is not read; convert it to WAV or FLAC if it is a stem." for name in foreign]
         tracks = []
         for name, audio, own in loaded:
@@ -162,7 +163,7 @@ class Multitrack:
         mix = None if self.mix is None else self.mix[..., start : start + length]
         return replace(self, audio=self.audio[..., start : start + length], mix=mix)
 
-    def to(self, *args: torch.device | torch.dtype | str) -> Multitrack:
+    def to(self, *args: Any) -> Multitrack:
         """Moved to a device or another dtype of the audio."""
         device = next((a for a in args if not isinstance(a, torch.dtype)), None)
         mix = None if self.mix is None else self.mix.to(*args)
@@ -189,6 +190,12 @@ def span(samples: int, rate: float) -> str:
 
 
 def _audio_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(f for f in folder.iterdir() if f.suffix.lower() in EXTENSIONS and not f.name.startswith("."))
+    return [f for f in _files(folder) if f.suffix.lower() in EXTENSIONS]
+
+
+def _files(folder: Path) -> list[Path]:
+    """What a folder shows, sorted; nothing where there is none."""
+    try:
+        return sorted(f for f in folder.iterdir() if not f.name.startswith(".")) if folder.is_dir() else []
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({(error.strerror or str(error)).lower()}); check its permissions.") from None

@@ -17,7 +17,7 @@ _INK, _GRID = "#010203", "#010204"
 _LINES = {"reference": "#010205", "plain sum": "#010206", "match": "#010207"}
 _VARIABLES = {_INK: "--muted", _GRID: "--grid", **{v: f"--{k.replace(' ', '-')}" for k, v in _LINES.items()}}
 _SIZE = (5.2, 3.0)
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "dasp",
     "font.size": 9,
@@ -80,17 +80,17 @@ def losses(history: Iterable[tuple[str, int, float]]) -> str:
     """The loss of each stage over its steps, as SVG: every value faint, their running median strong. Empty without a curve."""
     from matplotlib import ticker
 
-    stages: dict[str, list[tuple[int, float]]] = {}
-    for stage, step, loss in history:
+    stages: dict[str, list[float]] = {}
+    for stage, _, loss in history:  # counted anew, since a stage may run twice
         if loss > 0 and math.isfinite(loss):
-            stages.setdefault(stage, []).append((step, loss))
+            stages.setdefault(stage, []).append(loss)
     curves = {k: v for k, v in stages.items() if len(v) > 1}
     if not curves:
         return ""
     widths = [3 if len(c) > 20 else 1.3 for c in curves.values()]
     figure, panels = _figure(1, len(curves), width_ratios=widths)
-    for axis, (stage, points) in zip(np.atleast_1d(panels), curves.items(), strict=True):
-        steps, values = zip(*points, strict=True)
+    for axis, (stage, values) in zip(np.atleast_1d(panels), curves.items(), strict=True):
+        steps = range(1, len(values) + 1)
         axis.semilogy(steps, values, color=_INK, linewidth=0.8, alpha=0.5)
         axis.semilogy(steps, _running(values), color=_LINES["match"], linewidth=2)
         axis.set_title(stage, fontsize=9, loc="left")
@@ -102,7 +102,7 @@ def losses(history: Iterable[tuple[str, int, float]]) -> str:
         axis.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
         axis.set_xlabel("step")
     np.atleast_1d(panels)[0].set_ylabel("loss")
-    ends = "; ".join(f"{k}: from {v[0][1]:.3g} to {v[-1][1]:.3g} in {len(v)} steps" for k, v in curves.items())
+    ends = "; ".join(f"{k}: from {v[0]:.3g} to {v[-1]:.3g} in {len(v)} steps" for k, v in curves.items())
     return _svg(figure, "loss", f"Loss over the steps of each stage. {ends}.")
 
 

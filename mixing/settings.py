@@ -176,13 +176,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_form(who: str, settings: Any) -> None:
-    import jsonschema
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
 
     if isinstance(settings, dict):
         version = settings.get("schema")
         if isinstance(version, str) and re.fullmatch(r"dasp-settings/\d+", version) and version != SCHEMA:
             raise UserError(f"{who}: is of version {version}; this dasp reads {SCHEMA}: use the dasp that wrote it.")
-    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema()).iter_errors(settings))
+    error = best_match(Draft202012Validator(schema()).iter_errors(settings))
     if error is not None:
         where = error.json_path.removeprefix("$").removeprefix(".") or "the file"
         raise UserError(f"{who}: {short(where, 100)}: {short(error.message, 160)}.")

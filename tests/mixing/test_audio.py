@@ -127,6 +127,18 @@ def test_a_file_without_permission_is_refused(tmp_path, monkeypatch):
         read(path)
 
 
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    with pytest.raises(UserError, match="no regular file"):
+        read(tmp_path / "a.wav")
+
+
+def test_samples_that_are_not_finite_are_never_written(tmp_path):
+    with pytest.raises(ValueError, match="not finite"):
+        write(tmp_path / "a.wav", torch.tensor([[0.0, float("nan")]]), RATE)
+    assert not listing(tmp_path)
+
+
 def test_a_streamed_wav_whose_header_promises_4_gigabytes_is_read(tmp_path):
     path = save(tmp_path / "a.wav", stem(0), subtype="PCM_16")
     content = bytearray(path.read_bytes())

@@ -84,6 +84,15 @@ def test_a_missing_folder_is_refused(tmp_path):
         Multitrack.from_folder(save(tmp_path / "a.wav", stem(0)))
 
 
+def test_a_folder_without_permission_is_refused(song, monkeypatch):
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.iterdir", denied)
+    with pytest.raises(UserError, match=r"cannot be read \(permission denied\)"):
+        Multitrack.from_folder(song)
+
+
 def test_one_bad_stem_stops_all_and_is_named(song):
     (song / "4_bad.wav").write_text("not a sound")
     with pytest.raises(UserError, match=r"4_bad\.wav"):

@@ -225,6 +225,7 @@ def test_ogg_where_there_is_no_mp3(monkeypatch):
 
 def test_a_match_without_steps_has_no_loss_curve():
     assert losses([("align", 0, 0.0), ("fit", 1, 0.5)]) == ""
+    assert "fit: from 0.5 to 0.3 in 3 steps" in losses([("fit", 1, 0.5), ("fit", 2, 0.4), ("fit", 1, 0.3)])
     result, settings, tracks = make(master=False)
     page = Page(report.page(dataclasses.replace(result, history=()), settings, tracks))
     assert "Loss" not in page.text
