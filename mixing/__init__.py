@@ -18,7 +18,7 @@ _PUBLIC = {
     "StereoLoss": "loss",
     "Sum": "mixers",
     "UserError": "errors",
-    "match": "match",
+    "match": "matching",
 }
 
 __all__ = sorted(_PUBLIC)

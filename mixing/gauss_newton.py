@@ -1,15 +1,14 @@
-"""Gauss-Newton in a trust region on the residual of a mix: the last stage of a match.
+"""Gauss-Newton on the residual of a mix, one track at a time: the last stage of a match.
 
-The mix is a sum of strips, so one run of all strips with one control moved gives that control's column for every track: the
-whole Jacobian costs as many runs as a strip has controls, however many tracks there are. Its product with itself may be
-approximate (here: differences of strips on a part of the samples, without what they send to the buses), since the gradient that
-it is applied to is exact (autodiff of the whole console, every sample): the iteration stops only where the true gradient does.
+The mix is a sum of strips and stems hardly resemble each other, so each track meets the residual alone: its few controls, all their
+perturbations in one batch, a damped least-squares step (Levenberg 1944, Marquardt 1963) that is taken only if the residual of the
+whole mix falls. Loud tracks first; each pass leaves less of the others in the residual. The buses are a block of their own.
+Differences of strips suffice, so no gradient of the effects is needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,194 +18,215 @@ from mixing.fit import Progress, free_controls
 from mixing.multitrack import Multitrack
 
 _STEP = 1e-3  # of the differences, in the unit range
-_STEPS = 3  # on one linear model: it costs as much as they do
-_REACH = 0.1  # of a step, in each control
-_BLOCK = 4096
-_BYTES = 600e6  # of the Jacobian's stored columns
+_REACH = 0.15  # of a step, in each control
+_TRIALS = (0.03, 0.3, 3.0, 30.0)  # of the damping that served last
+_CHUNK = 1 << 17
 
 
-@dataclass(frozen=True)
-class _Model:
-    """The quadratic model at a point: columns (N, P, 2, K) on the kept samples, and J'J over everything, float64."""
-
-    columns: Tensor
-    product: Tensor
-
-
+@torch.no_grad()
 def gauss_newton(
     console: Console,
     multitrack: Multitrack,
     reference: Tensor,
     start: Controls,
     *,
-    iterations: int = 8,
+    passes: int = 4,
+    iterations: int = 4,
+    floor_db: float = -70.0,
     progress: Progress = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Controls:
-    """Least squares of the whole mix against the reference (2, T). A step is taken only if the full-length cost falls.
-
-    Each track has a trust region of its own, which follows how well the linear model foretold the change of its strip: one
-    compressor on the edge of its threshold does not hold up the others.
+    """Least squares of the mix against the reference (2, T), every sample of it.
 
     Args:
-        console: a white-box console without a master chain.
+        console: without a master chain (the mix would not be a sum of strips).
         multitrack: one song.
         reference: (2, T).
         start: near the solution: the method is local.
-        iterations: at most.
+        passes: over all tracks, at most.
+        iterations: of each track in a pass, at most.
+        floor_db: stop when the residual is that far below the reference.
     """
-    free, keep = free_controls(console), _kept(console, multitrack)
-    energy = reference.double().square().sum().clamp_min(1e-12)
-    controls = start
-    damping = torch.full((multitrack.audio.shape[1],), 0.1, dtype=torch.float64)
-    cost, gradient, strips = _cost_and_gradient(console, multitrack, reference, controls, free.buses)
-    progress("refine", 0, iterations, cost)
-    for iteration in range(iterations):
-        if should_stop():
+    if console.master is not None:
+        raise ValueError("gauss_newton: needs a console without a master chain.")
+    problem = _Problem(console, multitrack, reference, start)
+    count = multitrack.audio.shape[1]
+    total = passes * (count + 1)
+    progress("refine", 0, total, problem.cost())
+    for sweep in range(passes):
+        before = problem.cost()
+        order = problem.contributions.square().sum((1, 2)).argsort(descending=True).tolist()
+        for place, track in enumerate(order):
+            for _ in range(iterations):
+                if should_stop():
+                    return problem.controls
+                if not problem.improve_track(track):
+                    break
+            progress("refine", sweep * (count + 1) + place + 1, total, problem.cost())
+        problem.improve_buses()
+        progress("refine", (sweep + 1) * (count + 1), total, problem.cost())
+        if problem.cost() > 0.9 * before or problem.cost() < 0.5 * 10 ** (floor_db / 10):
             break
-        model = _linearised(console, multitrack, controls, strips, free.buses, keep)
-        before = cost
-        for _ in range(_STEPS):
-            step = _step(model.product / energy, gradient, _flat(controls, free.buses), _spread(damping, controls, gradient))
-            trial = _moved(controls, step, free.buses)
-            with torch.no_grad():
-                trial_strips = console.strips(multitrack, trial.tracks)
-                error = _model_error(model, trial_strips - strips, step, controls, len(console.inserts) + 2, keep)
-                # A track whose strip did not do what was foretold stays where it was: the mix is the sum of the others'.
-                good = error < 0.6
-                trial = Controls(torch.where(good[None, :, None], trial.tracks, controls.tracks), trial.buses, trial.master)
-                trial_strips = torch.where(good[None, :, None, None], trial_strips, strips)
-                trial_cost = float(_cost(console.sum(trial_strips, trial)[0], reference))
-            damping = torch.where(good, torch.where(error < 0.25, damping / 4, damping), damping * 6).clamp(1e-5, 1e3)
-            if trial_cost < cost:
-                controls = trial
-                cost, gradient, strips = _cost_and_gradient(console, multitrack, reference, controls, free.buses)
-            else:
-                damping = damping * 3
-        progress("refine", iteration + 1, iterations, cost)
-        if cost > 0.95 * before or cost < 1e-8:
-            break
-    return controls
+    return problem.controls
 
 
-def _kept(console: Console, multitrack: Multitrack) -> Tensor:
-    """Samples of the Jacobian that are stored: blocks spread evenly over the song, so that every track is in them."""
-    columns = multitrack.audio.shape[1] * len(console.track_controls)
-    blocks = -(-multitrack.samples // _BLOCK)
-    stride = max(2, -(-int(columns * 2 * multitrack.samples * 4) // int(_BYTES))) if blocks > 8 else 1
-    starts = torch.arange(0, blocks, stride) * _BLOCK
-    index = (starts[:, None] + torch.arange(_BLOCK)).flatten()
-    return index[index < multitrack.samples]
+class _Problem:
+    """The state of the descent: controls, each track's contribution to the mix (N, 2, T), and the residual (2, T)."""
+
+    def __init__(self, console: Console, multitrack: Multitrack, reference: Tensor, start: Controls) -> None:
+        self.console, self.multitrack = console, multitrack
+        self.tracks, self.buses, self.master = start.tracks[0].clone(), start.buses.clone(), start.master
+        self.free_buses = free_controls(console).buses
+        self.energy = float(reference.double().square().sum().clamp_min(1e-12))
+        self.damping = [1e-2] * len(self.tracks)
+        self.bus_damping = 1e-2
+        self.strips = console.strips(multitrack, start.tracks)[0]
+        self.contributions = torch.stack([self.heard(s, u) for s, u in zip(self.strips, self.tracks, strict=True)])
+        self.residual = reference - self.contributions.sum(0)
+
+    @property
+    def controls(self) -> Controls:
+        return Controls(self.tracks[None], self.buses, self.master)
+
+    def cost(self) -> float:
+        """Half the squared residual over the reference's energy."""
+        return 0.5 * _energy(self.residual) / self.energy
+
+    def heard(self, strip: Tensor, controls: Tensor, buses: Tensor | None = None) -> Tensor:
+        """A strip (2, T) with what it sends through the buses."""
+        buses = self.buses if buses is None else buses
+        out, at = strip, 0
+        gains = self.console.send_gains(controls[None, None], strip.dtype)[0, 0] if len(self.console.buses) else ()
+        for gain, bus in zip(gains, self.console.buses.values(), strict=True):
+            size = len(bus.controls)  # type: ignore[arg-type]
+            out = out + bus((strip * gain)[None], buses[:, at : at + size])[0]
+            at += size
+        return out
+
+    def run(self, track: int, controls: Tensor) -> tuple[Tensor, Tensor]:
+        """A track under several settings (K, P): after the inserts, and after fader and pan, (K, 2, T) each."""
+        width = int(self.multitrack.channels[0, track])
+        x = self.multitrack.audio[:, track, :width].expand(len(controls), -1, -1)
+        chain = self.console.track_chain
+        y = x if chain is None else chain(x, controls[:, : len(self.console.inserts)])
+        y = y.expand(-1, 2, -1)
+        return y, y * self.gains(controls).to(y)
+
+    def gains(self, controls: Tensor) -> Tensor:
+        """(K, 2, 1): what fader and pan multiply the channels with."""
+        level, left, right = self.console.strip_gains(controls[None], torch.float64)
+        return torch.stack([level * left, level * right], -1)[0, ..., None]
+
+    def columns(self, track: int) -> Tensor:
+        """The change of a track's contribution with each of its controls, (P, 2, T); of the inserts' controls on the dry path."""
+        u, inserts = self.tracks[track], len(self.console.inserts)
+        sign = torch.where(u > 0.5, -1.0, 1.0)  # inwards
+        moved = u + torch.diag(sign * _STEP)
+        dry, _ = self.run(track, u[None])
+        out = torch.empty(len(u), *dry.shape[1:])
+        if inserts:
+            after, _ = self.run(track, moved[:inserts])
+            out[:inserts] = (after - dry) * (self.gains(u[None]) * (sign[:inserts] / _STEP)[:, None, None]).to(dry)
+        out[inserts] = self.contributions[track] * (2.302585 / 20 * _span(self.console, inserts))
+        turned = (self.gains(moved[inserts + 1 : inserts + 2]) - self.gains(u[None])) * (sign[inserts + 1] / _STEP)
+        out[inserts + 1] = (dry * turned.to(dry))[0]
+        silent = u.clone()
+        for i in range(inserts + 2, len(u)):
+            silent[:] = u
+            silent[i] = 0.0  # -60 dB
+            wet = self.contributions[track] - self.heard(self.strips[track], silent)
+            out[i] = wet * (2.302585 / 20 * _span(self.console, i))
+        return out
+
+    def improve_track(self, track: int) -> bool:
+        """One step of a track; whether it was worth another."""
+        columns, u, before = self.columns(track), self.tracks[track], _energy(self.residual)
+        product, right = _normal(columns, self.residual)
+        dampings = [self.damping[track] * f for f in _TRIALS]
+        steps = torch.stack([_step(product, right, u, d) for d in dampings])
+        _, strips = self.run(track, u + steps)
+        # On the dry path the trials are compared; the best is then judged on what is heard.
+        left = torch.stack([_energy_tensor(self.residual - (s - self.strips[track])) for s in strips])
+        best = int(left.argmin())
+        heard = self.heard(strips[best], u + steps[best])
+        residual = self.residual - (heard - self.contributions[track])
+        after = _energy(residual)
+        if after >= before:
+            self.damping[track] = min(dampings[best] * 10, 1e4)
+            return False
+        self.damping[track] = max(dampings[best], 1e-6)
+        self.tracks[track] = u + steps[best]
+        self.strips[track], self.contributions[track], self.residual = strips[best], heard, residual
+        return after < 0.97 * before
+
+    def improve_buses(self) -> None:
+        """One step of the buses' free controls, on all that is sent to them."""
+        index = self.free_buses.nonzero()[:, 0].tolist()
+        if not index:
+            return
+        sign = torch.where(self.buses[0] > 0.5, -1.0, 1.0)
+        base = self.sent(self.buses)
+        columns = []
+        for j in index:
+            moved = self.buses.clone()
+            moved[0, j] += sign[j] * _STEP
+            columns.append((self.sent(moved) - base) * (sign[j] / _STEP))
+        product, right = _normal(torch.stack(columns), self.residual)
+        step = _step(product, right, self.buses[0, index], self.bus_damping)
+        moved = self.buses.clone()
+        moved[0, index] += step
+        residual = self.residual - (self.sent(moved) - base)
+        if _energy(residual) < _energy(self.residual):
+            self.buses, self.residual = moved, residual
+            self.contributions = torch.stack([self.heard(s, u) for s, u in zip(self.strips, self.tracks, strict=True)])
+            self.bus_damping = max(self.bus_damping / 10, 1e-6)
+        else:
+            self.bus_damping *= 10
+
+    def sent(self, buses: Tensor) -> Tensor:
+        """The output (2, T) of all buses."""
+        sends = self.console.send_gains(self.tracks[None], self.strips.dtype)[0]
+        out, at = torch.zeros_like(self.residual), 0
+        for i, bus in enumerate(self.console.buses.values()):
+            size = len(bus.controls)  # type: ignore[arg-type]
+            out = out + bus(torch.einsum("nct,n->ct", self.strips, sends[:, i])[None], buses[:, at : at + size])[0]
+            at += size
+        return out
 
 
-def _flat(controls: Controls, free_buses: Tensor) -> Tensor:
-    return torch.cat([controls.tracks.flatten(), controls.buses[0, free_buses]])
+def _span(console: Console, control: int) -> float:
+    """Decibels over a control's unit range."""
+    q = console.track_controls[control]
+    return q.high - q.low
 
 
-def _spread(damping: Tensor, controls: Controls, flat: Tensor) -> Tensor:
-    """Each control's damping: its track's, and 0.01 for the buses'."""
-    tracks = damping.repeat_interleave(controls.tracks.shape[2])
-    return torch.cat([tracks, torch.full((len(flat) - len(tracks),), 1e-2, dtype=torch.float64)])
+def _energy_tensor(x: Tensor) -> Tensor:
+    return x.double().square().sum()
 
 
-def _step(product: Tensor, gradient: Tensor, at: Tensor, damping: Tensor) -> Tensor:
-    """The minimum of the damped quadratic model (Marquardt 1963) within _REACH of each control and within [0, 1]."""
+def _energy(x: Tensor) -> float:
+    return float(_energy_tensor(x))
+
+
+def _normal(columns: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
+    """The normal equations in float64: (P, P) and (P,)."""
+    flat, goal = columns.flatten(1), residual.flatten()
+    product = torch.zeros(len(flat), len(flat), dtype=torch.float64)
+    right = torch.zeros(len(flat), dtype=torch.float64)
+    for block, part in zip(flat.split(_CHUNK, 1), goal.split(_CHUNK), strict=True):
+        product += (block @ block.T).double()
+        right += (block @ part).double()
+    return product, right
+
+
+def _step(product: Tensor, right: Tensor, at: Tensor, damping: float) -> Tensor:
+    """The minimum of the damped quadratic model within _REACH of each control and within [0, 1]."""
     from scipy.optimize import lsq_linear
 
     diagonal = product.diagonal()
-    damped = product + torch.diag(damping * diagonal + 1e-9 * diagonal.max())
-    root = torch.linalg.cholesky(damped).mT
-    right = -torch.linalg.solve_triangular(root.mT, gradient[:, None], upper=False)[:, 0]
+    damped = product + torch.diag(damping * diagonal + 1e-8 * diagonal.max() + 1e-30)
+    root = torch.linalg.cholesky(damped)
+    goal = torch.linalg.solve_triangular(root, right[:, None], upper=False)[:, 0]
     low, high = (-at).clamp(-_REACH, -1e-9), (1 - at).clamp(1e-9, _REACH)
-    solution = lsq_linear(root.numpy(), right.numpy(), (low.numpy(), high.numpy()), method="bvls")
-    return torch.from_numpy(solution.x)
-
-
-def _moved(controls: Controls, step: Tensor, free_buses: Tensor) -> Controls:
-    count = controls.tracks.numel()
-    buses = controls.buses.clone()
-    buses[0, free_buses] += step[count:]
-    tracks = controls.tracks + step[:count].reshape(controls.tracks.shape)
-    return Controls(tracks.clamp(0, 1), buses.clamp(0, 1), controls.master)
-
-
-def _cost(mix: Tensor, reference: Tensor) -> Tensor:
-    """Half the squared residual, normalised to the reference's energy."""
-    return 0.5 * (mix - reference).double().square().sum() / reference.double().square().sum().clamp_min(1e-12)
-
-
-def _cost_and_gradient(
-    console: Console, multitrack: Multitrack, reference: Tensor, controls: Controls, free_buses: Tensor
-) -> tuple[float, Tensor, Tensor]:
-    """The cost, its exact gradient, and the strips (B, N, 2, T)."""
-    leaves = controls.map(lambda t: t.detach().clone().requires_grad_())
-    strips = console.strips(multitrack, leaves.tracks)
-    cost = _cost(console.sum(strips, leaves)[0], reference)
-    to_tracks, *rest = torch.autograd.grad(cost, (leaves.tracks, *((leaves.buses,) if len(console.buses) else ())))
-    to_buses = rest[0] if rest else torch.zeros_like(controls.buses)
-    return float(cost.detach()), _flat(Controls(to_tracks, to_buses, controls.master), free_buses), strips.detach()
-
-
-@torch.no_grad()
-def _linearised(
-    console: Console, multitrack: Multitrack, controls: Controls, strips: Tensor, free_buses: Tensor, keep: Tensor
-) -> _Model:
-    tracks, inserts = controls.tracks, len(console.inserts)
-    count = tracks.shape[1]
-    base = console.insert(multitrack, tracks)[0]
-    gain = _gains(console, tracks)
-    part, level = base[..., keep], gain.to(base)
-    columns = torch.empty(count, len(console.track_controls), 2, len(keep))
-    for j in range(inserts + 2):
-        sign = torch.where(tracks[0, :, j] > 0.5, -1.0, 1.0)  # inwards
-        moved = tracks.clone()
-        moved[0, :, j] += sign * _STEP
-        slope = (sign / _STEP)[:, None, None]
-        if j < inserts:
-            columns[:, j] = (console.insert(multitrack, moved)[0][..., keep] - part) * (level * slope).to(base)
-        else:  # fader and pan act on the inserts' output
-            columns[:, j] = part * ((_gains(console, moved) - gain) * slope).to(base)
-    bus_columns = _bus_columns(console, strips, controls, columns, inserts + 2, free_buses, keep)
-    flat = torch.cat([columns.flatten(0, 1), *bus_columns]).flatten(1)
-    product = torch.zeros(len(flat), len(flat), dtype=torch.float64)
-    for block in flat.split(1 << 16, dim=1):
-        product += (block @ block.T).double()
-    return _Model(columns, product * (multitrack.samples / len(keep)))
-
-
-def _gains(console: Console, tracks: Tensor) -> Tensor:
-    """(N, 2, 1): what a strip's fader and pan multiply its channels with."""
-    level, left, right = console.strip_gains(tracks, torch.float64)
-    return torch.stack([level * left, level * right], -1)[0, ..., None]
-
-
-def _bus_columns(
-    console: Console, strips: Tensor, controls: Controls, columns: Tensor, place: int, free_buses: Tensor, keep: Tensor
-) -> list[Tensor]:
-    """Fill the sends' columns (a bus is linear in what it is sent) and return those of the buses' free controls."""
-    sends, start, out = console.send_gains(controls.tracks, strips.dtype), 0, []
-    for i, bus in enumerate(console.buses.values()):
-        size = len(bus.controls)  # type: ignore[arg-type]
-        part = controls.buses[:, start : start + size]
-        span = console.track_controls[place + i]
-        # d gain / d unit = gain ln(10) / 20 (dB over the unit range)
-        slope = sends[0, :, i] * (2.302585 / 20 * (span.high - span.low))
-        columns[:, place + i] = bus(strips[0] * slope[:, None, None], part.expand(strips.shape[1], -1))[..., keep]
-        feed = torch.einsum("bnct,bn->bct", strips, sends[..., i])
-        wet = bus(feed, part)
-        for j in free_buses[start : start + size].nonzero()[:, 0].tolist():
-            moved, sign = part.clone(), -1.0 if float(part[0, j]) > 0.5 else 1.0
-            moved[0, j] += sign * _STEP
-            out.append(((bus(feed, moved) - wet) * (sign / _STEP))[..., keep])
-        start += size
-    return out
-
-
-def _model_error(model: _Model, change: Tensor, step: Tensor, controls: Controls, own: int, keep: Tensor) -> Tensor:
-    """For each track how far its strip's change is from what the linear model foretold, relative to it: (N,).
-    `own` controls act on the strip itself, the sends do not."""
-    count, table = controls.tracks.shape[1:]
-    moves = step[: count * table].reshape(count, table).float()
-    foretold = torch.einsum("npct,np->nct", model.columns[:, :own], moves[:, :own])
-    off = change[0][..., keep] - foretold
-    return (off.double().flatten(1).norm(dim=1) / foretold.double().flatten(1).norm(dim=1).clamp_min(1e-9)).cpu()
+    solution = lsq_linear(root.mT.numpy(), goal.numpy(), (low.numpy(), high.numpy()), method="bvls")
+    return (at + torch.from_numpy(solution.x)).clamp(0, 1) - at

@@ -7,16 +7,19 @@ such filter explains bounds what a console without time-varying parts can reach.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dasp import Chain, Effect, HighShelfFilter, LowShelfFilter, ParametricEQ, PeakFilter
+from dasp import Effect, HighShelfFilter, LowShelfFilter, Param, ParametricEQ, PeakFilter
+from dasp.atoms.design import high_shelf, low_shelf, peak
+from dasp.effects.parametric_eq import BANDS
 from mixing.multitrack import Multitrack
 
 FFT = 4096
-PEAK_STARTS = (400.0, 1200.0, 3500.0)
+PEAK_STARTS = (300.0, 700.0, 1500.0, 3000.0)
 EQUALISERS = (LowShelfFilter, PeakFilter, HighShelfFilter, ParametricEQ)
 
 
@@ -106,11 +109,9 @@ def track_energy(linear: LinearMix, tracks: int) -> Tensor:
 
 
 def equaliser_start(
-    effects: list[Effect], shape: Tensor, energy: Tensor, sample_rate: float, steps: int = 150
+    effects: Sequence[Effect], shape: Tensor, energy: Tensor, sample_rate: float
 ) -> tuple[Tensor, Tensor]:
     """Fit the equalisers among the inserts to the filters' magnitudes, all tracks at once.
-
-    Adam on the response of the real filters (to an impulse) at 64 log-spaced frequencies, weighted where the track has energy.
 
     Args:
         effects: the inserts; others than equalisers are passed over.
@@ -124,32 +125,86 @@ def equaliser_start(
     """
     tracks = len(shape)
     controls = torch.cat([e.unit(tracks) for e in effects], 1) if effects else torch.zeros(tracks, 0, dtype=torch.float64)
-    equalisers = [e for e in effects if isinstance(e, EQUALISERS)]
-    if not equalisers:
+    index = equaliser_controls(effects)
+    if not index:
         return controls, torch.zeros(tracks, dtype=torch.float64)
-    points = torch.logspace(math.log10(30), math.log10(min(18000, 0.45 * sample_rate)), 64, dtype=torch.float64)
-    edges = torch.sqrt(points[1:] * points[:-1])
-    band = torch.bucketize(torch.arange(shape.shape[1]) * sample_rate / FFT, edges)
+    points, target, weight = _banded(20 * shape.clamp_min(1e-4).log10(), energy, sample_rate)
+    fitted, offset = fit_magnitude([e for e in effects if isinstance(e, EQUALISERS)], points, target, weight, sample_rate)
+    controls[:, index] = fitted
+    return controls, offset
 
-    def banded(x: Tensor) -> Tensor:
-        return torch.zeros(tracks, len(points), dtype=torch.float64).index_add(1, band, x.double())
 
-    power = banded(energy)
-    target = 10 * torch.log10((banded(shape**2 * energy) / power.clamp_min(1e-30)).clamp_min(1e-6))
-    weight = (power / power.amax(1, keepdim=True).clamp_min(1e-30)).clamp(0, 1).sqrt()
-    weight = weight * (weight > 1e-2)
-    weight = weight / weight.sum(1, keepdim=True).clamp_min(1e-9)
+def equaliser_controls(effects: Sequence[Effect]) -> list[int]:
+    """Where the equalisers' controls stand in the inserts' table."""
+    index, at = [], 0
+    for e in effects:
+        if isinstance(e, EQUALISERS):
+            index += range(at, at + len(e.controls))
+        at += len(e.controls)
+    return index
 
-    # Every start for every track, in one batch: a peak on the wrong side of a bump would never cross it.
-    starts = torch.stack([_places(equalisers, peak) for peak in PEAK_STARTS])
-    fitted = starts.repeat_interleave(tracks, 0)
-    target, weight = target.repeat(len(starts), 1), weight.repeat(len(starts), 1)
-    anchor = fitted.clone()
+
+def correction(strips: Tensor, target: Tensor, ridge: float = 1e-3) -> tuple[Tensor, Tensor]:
+    """What each strip still needs: one filter per strip and STFT bin, by least squares of the target's both channels.
+
+    Args:
+        strips: (N, 2, T).
+        target: (2, T), what the strips should sum to.
+
+    Returns:
+        magnitude (N, F), 1 where nothing is missing, and power (N, F) of each strip.
+    """
+    window = torch.hann_window(FFT)
+    spectra = [torch.stft(t, FFT, FFT // 2, window=window, return_complex=True).movedim(-2, 0) for t in (strips.flatten(0, 1), target)]
+    x = spectra[0].unflatten(1, strips.shape[:2]).flatten(2)  # (F, N, 2 frames)
+    y = spectra[1].flatten(1)[:, None]
+    gram, cross = (x @ x.mH).to(torch.complex128), (y @ x.mH).to(torch.complex128)
+    power = gram.diagonal(dim1=1, dim2=2).real
+    level = (power.mean(1, keepdim=True).clamp_min(1e-12) * ridge).expand_as(power)
+    # The ridge pulls towards 1, no change, not towards silence.
+    filters = torch.linalg.solve(gram + torch.diag_embed(level).to(gram.dtype), (cross + level[:, None]).mH)[..., 0].conj()
+    return filters.abs().T, power.T
+
+
+def refit(
+    effects: Sequence[Effect], controls: Tensor, magnitude: Tensor, power: Tensor, sample_rate: float
+) -> tuple[Tensor, Tensor]:
+    """Fit the equalisers anew to their present response times a correction (N, F): out of a local minimum.
+
+    Returns controls (N, P) and a gain (N,) in dB that they leave over, as `equaliser_start`.
+    """
+    index = equaliser_controls(effects)
+    equalisers = [e for e in effects if isinstance(e, EQUALISERS)]
+    points, extra, weight = _banded(20 * magnitude.clamp(1e-2, 1e2).log10(), power, sample_rate)
+    present = controls[:, index]
+    target = _response_db(equalisers, present, points, sample_rate) + extra
+    fitted, offset = fit_magnitude(equalisers, points, target, weight, sample_rate, present)
+    out = controls.clone()
+    out[:, index] = fitted
+    return out, offset
+
+
+def fit_magnitude(
+    equalisers: Sequence[Effect],
+    points: Tensor,
+    target_db: Tensor,
+    weight: Tensor,
+    sample_rate: float,
+    present: Tensor | None = None,
+    steps: int = 200,
+) -> tuple[Tensor, Tensor]:
+    """Equaliser controls (N, P) whose response has the magnitudes target_db (N, K) at `points` (K,) Hz, up to a gain (N,) in dB.
+
+    Adam from several starts for every track in one batch, since a peak on the wrong side of a bump never crosses it.
+    """
+    tracks = len(target_db)
+    starts = [_places(equalisers, hz, q).expand(tracks, -1) for hz in PEAK_STARTS for q in (0.8, 2.5)]
+    if present is not None:
+        starts.append(present)
+    fitted = torch.cat(starts).clone()
+    anchor = torch.cat([starts[0]] * len(starts))
+    target, weight = target_db.repeat(len(starts), 1), weight.repeat(len(starts), 1)
     offset = torch.zeros(len(fitted), 1, dtype=torch.float64)
-    chain = Chain(*(type(e)(sample_rate) for e in equalisers))
-    impulse = torch.zeros(len(fitted), 1, FFT, dtype=torch.float64)
-    impulse[..., 0] = 1
-    frequency = (points * FFT / sample_rate).round().long().clamp(1, FFT // 2 - 1)
     fitted.requires_grad_()
     offset.requires_grad_()
     optimiser = torch.optim.Adam([{"params": [fitted]}, {"params": [offset]}])
@@ -157,27 +212,62 @@ def equaliser_start(
     for step in range(steps):
         for group, rate in zip(optimiser.param_groups, (0.03, 0.3), strict=True):
             group["lr"] = rate * (0.5 + 0.5 * math.cos(math.pi * step / steps))
-        response = torch.fft.rfft(chain(impulse, fitted)[:, 0]).abs()[:, frequency]
-        error = 20 * response.clamp_min(1e-6).log10() + offset - target
+        error = _response_db(equalisers, fitted, points, sample_rate) + offset - target
         misfit = (weight * torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=3.0)).sum(1)
-        misfit = misfit + 0.05 * (fitted - anchor).square().sum(1)
+        # A little towards flat shelves of moderate Q: of two equalisers that sound alike, the plainer one.
+        misfit = misfit + 0.02 * (fitted - anchor).square().sum(1)
         optimiser.zero_grad()
         misfit.sum().backward()
         optimiser.step()
         with torch.no_grad():
             fitted.clamp_(0.01, 0.99)
-    best = misfit.detach().reshape(len(starts), tracks).argmin(0)
-    index = best * tracks + torch.arange(tracks)
-    pieces = list(fitted.detach()[index].split([len(e.controls) for e in equalisers], 1))
-    parts = controls.split([len(e.controls) for e in effects], 1)
-    out = [pieces.pop(0) if isinstance(e, EQUALISERS) else p for p, e in zip(parts, effects, strict=True)]
-    return torch.cat(out, 1), offset.detach()[index, 0]
+    best = misfit.detach().reshape(len(starts), tracks).argmin(0) * tracks + torch.arange(tracks)
+    return fitted.detach()[best], offset.detach()[best, 0]
 
 
-def _places(equalisers: list[Effect], peak_hz: float) -> Tensor:
+def _banded(db: Tensor, energy: Tensor, sample_rate: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Magnitudes (N, F) averaged by energy in 64 log-spaced bands: centres in Hz, dB (N, 64), and weights (N, 64) that follow the
+    square root of the energy."""
+    points = torch.logspace(math.log10(30), math.log10(min(18000, 0.45 * sample_rate)), 64, dtype=torch.float64)
+    band = torch.bucketize(torch.arange(db.shape[1]) * sample_rate / FFT, torch.sqrt(points[1:] * points[:-1]))
+
+    def banded(x: Tensor) -> Tensor:
+        return torch.zeros(len(x), len(points), dtype=torch.float64).index_add(1, band, x.double())
+
+    power = banded(energy)
+    mean = banded(db * energy) / power.clamp_min(1e-30)
+    weight = (power / power.amax(1, keepdim=True).clamp_min(1e-30)).sqrt()
+    weight = weight * (weight > 1e-2)
+    return points, mean, weight / weight.sum(1, keepdim=True).clamp_min(1e-9)
+
+
+def _bands(effect: Effect) -> list[tuple[Callable[..., Tensor], Sequence[Param]]]:
+    """An equaliser's bands: the design of each and its three controls (frequency, gain, Q)."""
+    designs = {"LowShelfFilter": low_shelf, "PeakFilter": peak, "HighShelfFilter": high_shelf}
+    if isinstance(effect, ParametricEQ):
+        return [(designs[plugin], params) for plugin, params in BANDS.values()]
+    return [(designs[effect.name], effect.controls)]
+
+
+def _response_db(equalisers: Sequence[Effect], controls: Tensor, points: Tensor, sample_rate: float) -> Tensor:
+    """The magnitude response (N, K) of equalisers in series at `points` Hz."""
+    z = torch.exp(-2j * math.pi * points / sample_rate)
+    powers = torch.stack([torch.ones_like(z), z, z * z])
+    total, at = torch.zeros(len(controls), len(points), dtype=torch.float64), 0
+    for design, params in (band for e in equalisers for band in _bands(e)):
+        values = [q.to_physical(controls[:, at + i]) for i, q in enumerate(params)]
+        b0, b1, b2, a1, a2 = design(*values, sample_rate, torch.float64, -1).unbind(-1)
+        top = torch.stack([b0, b1, b2], -1).to(powers.dtype) @ powers
+        bottom = torch.stack([torch.ones_like(a1), a1, a2], -1).to(powers.dtype) @ powers
+        total = total + 20 * (top.abs().clamp_min(1e-6).log10() - bottom.abs().clamp_min(1e-6).log10())
+        at += len(params)
+    return total
+
+
+def _places(equalisers: Sequence[Effect], peak_hz: float, q: float) -> Tensor:
     """Controls (P,) to start from: shelves at the ends of the spectrum, the peak where it is told, everything flat."""
     parts = []
     for e in equalisers:
-        hz = {LowShelfFilter: 120.0, PeakFilter: peak_hz, HighShelfFilter: 6000.0}.get(type(e))
-        parts.append(e.unit(1)[0] if hz is None else e.unit(1, cutoff_frequency_hz=hz)[0])
+        place = {LowShelfFilter: (120.0, 0.7), PeakFilter: (peak_hz, q), HighShelfFilter: (6000.0, 0.7)}.get(type(e))
+        parts.append(e.unit(1)[0] if place is None else e.unit(1, cutoff_frequency_hz=place[0], q=place[1])[0])
     return torch.cat(parts)

@@ -15,11 +15,11 @@ import click
 @click.option("--seed", default=0, show_default=True, help="Seed of the draws and of SPSA.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Also write the figures here.")
 @click.option(
-    "--readme", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Put the table into this file, between its markers."
+    "--readme",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Put the table into this file, between its markers.",
 )
-def command(
-    names: tuple[str, ...], draws: int, seconds: float, seed: int, json_path: Path | None, readme: Path | None
-) -> None:
+def command(names: tuple[str, ...], draws: int, seconds: float, seed: int, json_path: Path | None, readme: Path | None) -> None:
     """Cosine and norm ratio of each strategy's control gradient against float64 autodiff, on the demo's stems.
 
     The black boxes are the real plugins. Prints a Markdown table.

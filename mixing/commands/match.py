@@ -52,7 +52,7 @@ def command(stems: Path, reference: Path, output: Path, time_limit: float | None
     say(tracks.notes)
     assert tracks.mix is not None
 
-    from mixing.match import match
+    from mixing.matching import match
 
     with Stop(time_limit) as stop, Meter() as meter:
         result = match(

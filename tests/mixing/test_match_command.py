@@ -18,7 +18,7 @@ from mixing.audio import read
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Stands in for mixing.match; the calls that it got. It takes `steps` steps and stops when it is told to."""
+    """Stands in for mixing.matching; the calls that it got. It takes `steps` steps and stops when it is told to."""
     got = []
 
     def match(tracks, reference, *, progress, should_stop, steps, **options):
@@ -31,7 +31,7 @@ def calls(monkeypatch):
         got.append(SimpleNamespace(tracks=tracks, reference=reference, done=done, steps=steps, **options))
         return fake_match(tracks, master=False)
 
-    monkeypatch.setitem(sys.modules, "mixing.match", SimpleNamespace(match=match))
+    monkeypatch.setitem(sys.modules, "mixing.matching", SimpleNamespace(match=match))
     return got
 
 

@@ -17,7 +17,16 @@ from mixing.gauss_newton import gauss_newton
 from mixing.loss import StereoLoss, residual_db
 from mixing.multitrack import Multitrack
 from mixing.result import MatchResult, identifiability, leaves, reduction_db, sounding, strip
-from mixing.spectral import LinearMix, equaliser_start, fader_and_pan, linear_mix, track_energy
+from mixing.spectral import (
+    LinearMix,
+    correction,
+    equaliser_controls,
+    equaliser_start,
+    fader_and_pan,
+    linear_mix,
+    refit,
+    track_energy,
+)
 
 EFFECTS = ("LowShelfFilter", "PeakFilter", "HighShelfFilter", "Compressor")
 FOREIGN_DB = -8.0  # a reference made of these stems by a console leaves less than this to the best linear mix
@@ -53,7 +62,7 @@ def match(
         reverb: whether a shared reverb send is fitted.
         master: a chain of shelves, peak, compressor and gain on the mix; "auto": for foreign masters.
         align: find and move late stems.
-        steps: of Adam; 160 by default, fewer for black boxes.
+        steps: of Adam; by default 50 before Gauss-Newton, else 160, and 80 through black boxes.
         polish: finish with Gauss-Newton; by default where the gradient is autodiff and there is no master chain.
         seed: of excerpts and stochastic strategies.
         progress: called with (stage, step, of how many, loss).
@@ -111,15 +120,20 @@ def match(
     white, driven = console(None), console(strategy)
     start = _start(white, moved, reference, linear)
     candidates = [start]
-    count = steps if steps is not None else (160 if isinstance(strategy, Autodiff) else 80)
     found = start
-    if count and not should_stop():
-        found = fit(
-            driven, moved, reference, start, steps=count, stereo_loss=foreign, seed=seed, progress=report, should_stop=should_stop
-        )
-        candidates.append(found)
+    settings = {"stereo_loss": foreign, "seed": seed, "progress": report, "should_stop": should_stop}
     if polish is None:
         polish = isinstance(strategy, Autodiff) and not with_master
+    count = steps if steps is not None else (50 if polish else 160 if isinstance(strategy, Autodiff) else 80)
+    rough = count if polish else count // 3
+    if rough and not should_stop():
+        found = fit(driven, moved, reference, start, steps=rough, **settings)
+        if not foreign and equaliser_controls(leaves(white.track_chain)):
+            found = _equalisers_again(white, moved, reference, found)
+        candidates.append(found)
+    if count > rough and not should_stop():
+        found = fit(driven, moved, reference, found, steps=count - rough, **settings)
+        candidates.append(found)
     if polish and not should_stop():
         found = gauss_newton(white, moved, reference, found, progress=report, should_stop=should_stop)
         candidates.append(found)
@@ -198,6 +212,29 @@ def _master_start(console: Console, multitrack: Multitrack, reference: Tensor, c
         "gain_gain_db" if "gain_gain_db" in names else "gain_db",
         float(10 * (reference.square().sum() / mix.square().sum()).log10()),
     )
+
+
+def _equalisers_again(console: Console, multitrack: Multitrack, reference: Tensor, controls: Controls) -> Controls:
+    """Fit the equalisers anew, now that compressors, levels and reverb are roughly known, where that lowers the residual.
+
+    The first fit saw the stems' filters with everything else in them, and descent does not leave the local minimum it chose.
+    """
+    effects, inserts = leaves(console.track_chain), len(console.inserts)
+    with torch.no_grad():
+        strips = console.strips(multitrack, controls.tracks)
+        mix = console.sum(strips, controls)[0]
+        magnitude, power = correction(strips[0], reference - (mix - strips[0].sum(0)))
+    again, offset = refit(effects, controls.tracks[0, :, :inserts], magnitude, power, multitrack.sample_rate)
+    moved = controls.tracks.clone()
+    moved[0, :, :inserts] = again
+    fader = console.track_controls[inserts]
+    moved[0, :, inserts] = fader.to_unit(fader.to_physical(moved[0, :, inserts]) + offset).clamp(0, 1)
+    with torch.no_grad():
+        other = console.strips(multitrack, moved)[0]
+        residual = reference - mix
+        before = residual.square().sum()
+        better = torch.stack([(residual + a - b).square().sum() < before for a, b in zip(strips[0], other, strict=True)])
+    return Controls(torch.where(better[None, :, None], moved, controls.tracks), controls.buses, controls.master)
 
 
 def _result(
