@@ -16,6 +16,7 @@ from torch import Tensor
 from mixing.console import Console, Controls
 from mixing.fit import Progress, free_controls
 from mixing.multitrack import Multitrack
+from mixing.restart import restart
 
 _STEP = 1e-3  # of the differences, in the unit range
 _REACH = 0.15  # of a step, in each control
@@ -49,12 +50,12 @@ def gauss_newton(
     """
     if console.master is not None:
         raise ValueError("gauss_newton: needs a console without a master chain.")
-    problem = _Problem(console, multitrack, reference, start)
+    problem = Problem(console, multitrack, reference, start)
     count = multitrack.audio.shape[1]
     total = passes * (count + 1)
     progress("refine", 0, total, problem.cost())
     for sweep in range(passes):
-        before = problem.cost()
+        before, at = problem.cost(), sweep * (count + 1)
         order = problem.contributions.square().sum((1, 2)).argsort(descending=True).tolist()
         for place, track in enumerate(order):
             for _ in range(iterations):
@@ -62,15 +63,19 @@ def gauss_newton(
                     return problem.controls
                 if not problem.improve_track(track):
                     break
-            progress("refine", sweep * (count + 1) + place + 1, total, problem.cost())
+            progress("refine", at + place + 1, total, problem.cost())
         problem.improve_buses()
-        progress("refine", (sweep + 1) * (count + 1), total, problem.cost())
-        if problem.cost() > 0.9 * before or problem.cost() < 0.5 * 10 ** (floor_db / 10):
+        if problem.cost() < 0.5 * 10 ** (floor_db / 10):
+            break
+        if sweep:
+            restart(problem, iterations, should_stop)
+        progress("refine", at + count + 1, total, problem.cost())
+        if sweep and problem.cost() > 0.9 * before:
             break
     return problem.controls
 
 
-class _Problem:
+class Problem:
     """The state of the descent: controls, each track's contribution to the mix (N, 2, T), and the residual (2, T)."""
 
     def __init__(self, console: Console, multitrack: Multitrack, reference: Tensor, start: Controls) -> None:
@@ -158,6 +163,28 @@ class _Problem:
         self.tracks[track] = u + steps[best]
         self.strips[track], self.contributions[track], self.residual = strips[best], heard, residual
         return after < 0.97 * before
+
+    def louder(self, controls: Tensor, db: float) -> Tensor:
+        """A track's controls with its fader moved."""
+        place = len(self.console.inserts)
+        moved = controls.clone()
+        moved[place] = (moved[place] + db / _span(self.console, place)).clamp(0, 1)
+        return moved
+
+    def place(self, track: int, controls: Tensor) -> None:
+        """Put a track at other controls, better or not."""
+        _, strips = self.run(track, controls[None])
+        heard = self.heard(strips[0], controls)
+        self.residual = self.residual - (heard - self.contributions[track])
+        self.tracks[track], self.strips[track], self.contributions[track] = controls, strips[0], heard
+        self.damping[track] = 1e-2
+
+    def save(self, track: int) -> tuple[Tensor, ...]:
+        """What `restore` needs to undo everything done to a track."""
+        return tuple(t.clone() for t in (self.tracks[track], self.strips[track], self.contributions[track], self.residual))
+
+    def restore(self, track: int, saved: tuple[Tensor, ...]) -> None:
+        self.tracks[track], self.strips[track], self.contributions[track], self.residual = saved
 
     def improve_buses(self) -> None:
         """One step of the buses' free controls, on all that is sent to them."""

@@ -226,9 +226,9 @@ def _equalisers_again(console: Console, multitrack: Multitrack, reference: Tenso
         magnitude, power = correction(strips[0], reference - (mix - strips[0].sum(0)))
     again, offset = refit(effects, controls.tracks[0, :, :inserts], magnitude, power, multitrack.sample_rate)
     moved = controls.tracks.clone()
-    moved[0, :, :inserts] = again
+    moved[0, :, :inserts] = again[0]
     fader = console.track_controls[inserts]
-    moved[0, :, inserts] = fader.to_unit(fader.to_physical(moved[0, :, inserts]) + offset).clamp(0, 1)
+    moved[0, :, inserts] = fader.to_unit(fader.to_physical(moved[0, :, inserts]) + offset[0]).clamp(0, 1)
     with torch.no_grad():
         other = console.strips(multitrack, moved)[0]
         residual = reference - mix

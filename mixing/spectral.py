@@ -130,8 +130,8 @@ def equaliser_start(
         return controls, torch.zeros(tracks, dtype=torch.float64)
     points, target, weight = _banded(20 * shape.clamp_min(1e-4).log10(), energy, sample_rate)
     fitted, offset = fit_magnitude([e for e in effects if isinstance(e, EQUALISERS)], points, target, weight, sample_rate)
-    controls[:, index] = fitted
-    return controls, offset
+    controls[:, index] = fitted[0]
+    return controls, offset[0]
 
 
 def equaliser_controls(effects: Sequence[Effect]) -> list[int]:
@@ -171,7 +171,7 @@ def refit(
 ) -> tuple[Tensor, Tensor]:
     """Fit the equalisers anew to their present response times a correction (N, F): out of a local minimum.
 
-    Returns controls (N, P) and a gain (N,) in dB that they leave over, as `equaliser_start`.
+    Returns controls (starts, N, P) and the gains (starts, N) in dB that they leave over, for each track the best first.
     """
     index = equaliser_controls(effects)
     equalisers = [e for e in effects if isinstance(e, EQUALISERS)]
@@ -179,11 +179,12 @@ def refit(
     present = controls[:, index]
     target = _response_db(equalisers, present, points, sample_rate) + extra
     fitted, offset = fit_magnitude(equalisers, points, target, weight, sample_rate, present)
-    out = controls.clone()
-    out[:, index] = fitted
+    out = controls.repeat(len(fitted), 1, 1)
+    out[..., index] = fitted
     return out, offset
 
 
+@torch.enable_grad()
 def fit_magnitude(
     equalisers: Sequence[Effect],
     points: Tensor,
@@ -193,9 +194,12 @@ def fit_magnitude(
     present: Tensor | None = None,
     steps: int = 200,
 ) -> tuple[Tensor, Tensor]:
-    """Equaliser controls (N, P) whose response has the magnitudes target_db (N, K) at `points` (K,) Hz, up to a gain (N,) in dB.
+    """Equaliser controls whose response has the magnitudes target_db (N, K) at `points` (K,) Hz, up to a gain in dB.
 
     Adam from several starts for every track in one batch, since a peak on the wrong side of a bump never crosses it.
+
+    Returns:
+        controls (starts, N, P) and gains (starts, N), for each track its best first.
     """
     tracks = len(target_db)
     starts = [_places(equalisers, hz, q).expand(tracks, -1) for hz in PEAK_STARTS for q in (0.8, 2.5)]
@@ -221,8 +225,9 @@ def fit_magnitude(
         optimiser.step()
         with torch.no_grad():
             fitted.clamp_(0.01, 0.99)
-    best = misfit.detach().reshape(len(starts), tracks).argmin(0) * tracks + torch.arange(tracks)
-    return fitted.detach()[best], offset.detach()[best, 0]
+    order = misfit.detach().reshape(len(starts), tracks).argsort(0)
+    index = order * tracks + torch.arange(tracks)
+    return fitted.detach()[index], offset.detach()[index, 0]
 
 
 def _banded(db: Tensor, energy: Tensor, sample_rate: float) -> tuple[Tensor, Tensor, Tensor]:

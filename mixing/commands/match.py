@@ -67,7 +67,7 @@ def command(stems: Path, reference: Path, output: Path, time_limit: float | None
         )
     result = replace(result, notes=(*result.notes, *stop.notes, *peak_notes(result.audio, 0.0, MIX)))
     say(n for n in result.notes if n not in tracks.notes)
-    _write(output, tracks, result, reference, gradient, seed)
+    write_results(output, tracks, result, reference.name, gradient, seed)
     _summary(result)
     click.echo(f"wrote {said(output / MIX, result.audio, result.sample_rate)}, {SETTINGS} and {REPORT}")
 
@@ -162,11 +162,14 @@ class Meter:
         self.bar.update(self.tasks[stage], completed=step, total=total, loss=text)
 
 
-def _write(output: Path, tracks: Multitrack, result: MatchResult, reference: Path, gradient: str, seed: int) -> None:
+def write_results(
+    output: Path, tracks: Multitrack, result: MatchResult, reference: str, gradient: str, seed: int, *, with_reference: bool = False
+) -> None:
+    """The mix, its settings and the report, all or none; on request the reference beside them."""
     from mixing import audio, report, settings
     from mixing.output import write_folder, write_text
 
-    about = provenance(gradient=gradient, seed=seed, reference=reference.name)
+    about = provenance(gradient=gradient, seed=seed, reference=reference)
     values = settings.of_match(result, tracks.channels[0].tolist(), about)
     page = report.page(result, values, tracks)
 
@@ -174,6 +177,9 @@ def _write(output: Path, tracks: Multitrack, result: MatchResult, reference: Pat
         audio.write(folder / MIX, result.audio, result.sample_rate)
         settings.write(folder / SETTINGS, values)
         write_text(folder / REPORT, page)
+        if with_reference:
+            assert tracks.mix is not None
+            audio.write(folder / reference, tracks.mix[0], result.sample_rate)
 
     write_folder(output, save)
 

@@ -1,0 +1,65 @@
+# Everything runs in .venv, installed through constraints.txt from the package registry alone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+BUILD := pyproject.toml constraints.txt CMakeLists.txt tools/build_backend.py $(wildcard dasp/atoms/native/*)
+STAMPS := $(VENV)/.stamps
+
+.PHONY: help demo test lint format gradients docs demo-record compat clean
+.DEFAULT_GOAL := help
+
+help: ## what the targets are
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
+
+$(STAMPS)/venv:
+	@echo "== making $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+# torch first: a CPU build lies at hand on some machines, and nothing else may choose another.
+$(STAMPS)/torch: $(STAMPS)/venv constraints.txt
+	@echo "== installing torch"
+	$(PIP) install -q -c constraints.txt torch numpy
+	@touch $@
+
+$(STAMPS)/demo: $(STAMPS)/torch $(BUILD)
+	@echo "== installing dasp with its command line and the plugins"
+	$(PIP) install -q -c constraints.txt -e '.[mixing,plugins]'
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/torch $(BUILD)
+	@echo "== installing dasp with everything its tests need"
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@touch $@ $(STAMPS)/demo
+
+demo: $(STAMPS)/demo ## recover the hidden settings of a mix of the multitrack that ships with dasp
+	$(BIN)/dasp demo -o demo_out
+
+test: $(STAMPS)/dev lint ## lint, then every test
+	$(BIN)/python -m pytest -n 2 -rs
+
+lint: $(STAMPS)/dev ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(STAMPS)/dev ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(STAMPS)/dev ## the generated tables of README.md and docs/
+	$(BIN)/dasp effects --markdown > docs/effects.md
+	$(BIN)/python tools/write_readme.py
+
+gradients: $(STAMPS)/dev ## measure how the strategies agree with float64 autodiff, into README.md and docs/
+	$(BIN)/dasp gradients --json docs/gradients.json --readme README.md
+
+demo-record: $(STAMPS)/dev ## run the demo for three seeds and the black boxes, into docs/demo.md
+	$(BIN)/python tools/record_demo.py
+
+compat: ## the whole suite beside torchaudio with the oldest and the newest torch, into docs/compat.md
+	$(PYTHON) tools/compat.py
+
+clean: ## remove what these targets made
+	rm -rf $(VENV) .compat build demo_out
