@@ -2,17 +2,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 BUILD := pyproject.toml constraints.txt CMakeLists.txt tools/build_backend.py $(wildcard dasp/atoms/native/*)
 STAMPS := $(VENV)/.stamps
 
-.PHONY: help demo test lint format gradients docs demo-record compat clean
+.PHONY: help demo test lint format docs gradients demo-record bench compat clean
 .DEFAULT_GOAL := help
 
 help: ## what the targets are
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
 $(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit("dasp needs Python 3.11 or newer; name one: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	@echo "== making $(VENV)"
 	$(PYTHON) -m venv $(VENV)
 	@mkdir -p $(STAMPS) && touch $@
@@ -20,23 +21,23 @@ $(STAMPS)/venv:
 # torch first: a CPU build lies at hand on some machines, and nothing else may choose another.
 $(STAMPS)/torch: $(STAMPS)/venv constraints.txt
 	@echo "== installing torch"
-	$(PIP) install -q -c constraints.txt torch numpy
+	$(PIP) torch numpy
 	@touch $@
 
 $(STAMPS)/demo: $(STAMPS)/torch $(BUILD)
 	@echo "== installing dasp with its command line and the plugins"
-	$(PIP) install -q -c constraints.txt -e '.[mixing,plugins]'
+	$(PIP) -e '.[mixing,plugins]'
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/torch $(BUILD)
 	@echo "== installing dasp with everything its tests need"
-	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	$(PIP) -e '.[dev]'
 	@touch $@ $(STAMPS)/demo
 
 demo: $(STAMPS)/demo ## recover the hidden settings of a mix of the multitrack that ships with dasp
 	$(BIN)/dasp demo -o demo_out
 
-test: $(STAMPS)/dev lint ## lint, then every test
+test: lint ## lint, then every test
 	$(BIN)/python -m pytest -n 2 -rs
 
 lint: $(STAMPS)/dev ## ruff and pyright
@@ -48,8 +49,7 @@ format: $(STAMPS)/dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(STAMPS)/dev ## the generated tables of README.md and docs/
-	$(BIN)/dasp effects --markdown > docs/effects.md
+docs: $(STAMPS)/dev ## write the effects' tables into README.md and docs/effects.md
 	$(BIN)/python tools/write_readme.py
 
 gradients: $(STAMPS)/dev ## measure how the strategies agree with float64 autodiff, into README.md and docs/
@@ -57,6 +57,10 @@ gradients: $(STAMPS)/dev ## measure how the strategies agree with float64 autodi
 
 demo-record: $(STAMPS)/dev ## run the demo for three seeds and the black boxes, into docs/demo.md
 	$(BIN)/python tools/record_demo.py
+
+bench: $(STAMPS)/dev ## run the benchmarks
+	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "there are no benchmarks yet" >&2; exit 1; }
+	$(BIN)/python -m benchmarks
 
 compat: ## the whole suite beside torchaudio with the oldest and the newest torch, into docs/compat.md
 	$(PYTHON) tools/compat.py

@@ -42,8 +42,7 @@ def register(cls: type[Effect]) -> str:
 
 def _lookup(key: str) -> type[Effect]:
     if key not in _classes:
-        module, _, name = key.partition(":")
-        importlib.import_module(module)
+        importlib.import_module(key.partition(":")[0])
     return _classes[key]
 
 
@@ -78,9 +77,7 @@ def render(
     key_audio = [None] * len(audio) if sidechain is None else sidechain.detach().to("cpu", torch.float32).numpy()
     rows = values.detach().to("cpu", torch.float64).numpy()
     hop = hop_length(frames, x.shape[2]) if frames else 0
-    jobs = _pool(os.getpid()).map(
-        lambda a, s, v: _render_item(cls, a, s, v, hop, sample_rate, settings), audio, key_audio, rows
-    )
+    jobs = _pool(os.getpid()).map(lambda a, s, v: _render_item(cls, a, s, v, hop, sample_rate, settings), audio, key_audio, rows)
     return torch.from_numpy(np.stack(list(jobs))).to(x.device, x.dtype)
 
 

@@ -165,10 +165,8 @@ class Parallel(Compound):
 
     def _through(self, each: Callable[..., Tensor], x: Tensor, u: Tensor, **aux: Any) -> Tensor:
         levels = u[:, : len(self.own)]
-        if levels.ndim == 3:
-            levels = hold(to_grid(levels, x.shape[2]), levels.shape[2], x.shape[2])
-        else:
-            levels = levels[..., None]
+        moving = levels.ndim == 3
+        levels = hold(to_grid(levels, x.shape[2]), levels.shape[2], x.shape[2]) if moving else levels[..., None]
         levels = levels.to(x.dtype)
         branches = [x, *(each(effect, x, part, **mine) for effect, part, mine in self._parts(u, aux))]
         width = max(b.shape[1] for b in branches)

@@ -68,7 +68,8 @@ class Effect(nn.Module):
         declared = [n for n in takes if n not in _RESERVED and n not in cls.options]
         if declared != table:
             raise TypeError(
-                f"{cls.__name__}: dsp takes {', '.join(declared) or 'nothing'}; the table declares {', '.join(table) or 'nothing'}."
+                f"{cls.__name__}: dsp takes {', '.join(declared) or 'nothing'}; "
+                f"the table declares {', '.join(table) or 'nothing'}."
             )
         cls._takes = frozenset(takes) & {"sidechain", "state"}
         cls._key = register(cls)
@@ -147,7 +148,9 @@ class Effect(nn.Module):
         aux: dict[str, Any] = {k: v for k, v in (("sidechain", sidechain), ("state", state)) if v is not None}
         for key in aux:
             if key not in self.takes:
-                raise ValueError(f"{self.name}: has no use for {key}= (it has {'no detector' if key == 'sidechain' else 'no memory'}).")
+                raise ValueError(
+                    f"{self.name}: has no use for {key}= (it has {'no detector' if key == 'sidechain' else 'no memory'})."
+                )
         return self.gradient(self.target(), x, u, **aux)
 
     def target(self) -> Target:
@@ -260,7 +263,5 @@ def unit_controls(
 def table_of(controls: Sequence[Param]) -> str:
     """The controls as a Markdown table."""
     rows = ["| control | unit | range | scale | default | |", "|---|---|---|---|---|---|"]
-    rows += [
-        f"| `{q.name}` | {q.unit} | {q.low:g} to {q.high:g} | {q.scale} | {q.default:g} | {q.doc} |" for q in controls
-    ]
+    rows += [f"| `{q.name}` | {q.unit} | {q.low:g} to {q.high:g} | {q.scale} | {q.default:g} | {q.doc} |" for q in controls]
     return "\n".join(rows)

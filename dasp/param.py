@@ -21,8 +21,8 @@ class Param:
         scale: "linear", or "log" for what people hear on a log scale.
         doc: one line on what it does.
 
-    >>> Param("attack_ms", "ms", 0.1, 100.0, 10.0, "log").to_unit(10.0)
-    0.6666666666666666
+    >>> Param("attack_ms", "ms", 1.0, 100.0, 10.0, "log").to_unit(10.0)
+    0.5
     """
 
     name: str

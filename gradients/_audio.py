@@ -50,20 +50,22 @@ def _adjoint(target: Target, black: Fn, x: Tensor, u: Tensor, y: Tensor, g: Tens
     """The transpose of a linear time-invariant effect: run it on the time-reversed cotangent, reverse back.
 
     With h_ij the response of output i to input j, the transpose sums h_ij over outputs, so each (i, j) is one
-    run: C x C' of them, stacked in the batch. The identity <g, F x> = <F' g, x> holds for linear effects only and
-    costs two inner products; where it fails the gradient is refused (NaN where no exception can be raised).
+    run: C x C' of them, stacked in the batch, and as many with the output itself in the cotangent's place. For these
+    <y, F x> = |y|^2 must equal <F' y, x>: that holds for linear time-invariant effects, and tells others even where the
+    cotangent looks like noise and its own inner products are lost in chance. Where it fails the gradient is
+    refused (NaN where no exception can be raised).
     """
     channels, outputs = x.shape[1], g.shape[1]
     eye = torch.eye(channels, dtype=x.dtype, device=x.device)
-    # (i, j, B, C, T): output i's cotangent, fed to input j alone
-    feed = g.flip(-1).movedim(1, 0)[:, None, :, None, :] * eye[None, :, None, :, None]
-    runs = outputs * channels
+    both = torch.stack([g, y])
+    # (2, i, j, B, C, T): output i's cotangent, fed to input j alone
+    feed = both.flip(-1).movedim(2, 1)[:, :, None, :, None, :] * eye[None, None, :, None, :, None]
+    runs = 2 * outputs * channels
     back = black(feed.reshape(-1, *x.shape[1:]), u.repeat(runs, *[1] * (u.ndim - 1)))
-    back = back.reshape(outputs, channels, *g.shape).flip(-1)
-    gx = torch.stack([sum(back[i, j, :, i] for i in range(outputs)) for j in range(channels)], dim=1)
-    forth, transposed = (g * y).sum(), (gx * x).sum()
-    scale = (g.square().sum() * y.square().sum()).sqrt() + (gx.square().sum() * x.square().sum()).sqrt()
-    linear = (forth - transposed).abs() <= 1e-3 * scale
+    back = back.reshape(2, outputs, channels, *g.shape).flip(-1)
+    gx, yx = torch.diagonal(back, dim1=1, dim2=4).sum(-1).movedim(1, 2)
+    linear = (y.square().sum((1, 2)) - (yx * x).sum((1, 2))).abs() <= 1e-3 * y.square().sum((1, 2))
+    linear = linear.all()
     if not torch.compiler.is_compiling():
         try:
             refused = not bool(linear)
@@ -72,6 +74,6 @@ def _adjoint(target: Target, black: Fn, x: Tensor, u: Tensor, y: Tensor, g: Tens
         if refused:
             raise ValueError(
                 f"{target.name}: audio='adjoint' holds for linear time-invariant effects, and this one is not "
-                "(the inner products of its output and of its transpose differ); choose audio='whitebox' or 'proxy'."
+                "(its output's energy is not what its transpose makes of it); choose audio='whitebox' or 'proxy'."
             )
     return torch.where(linear, gx, torch.nan)

@@ -95,8 +95,6 @@ def resolve(spec: str | Strategy) -> Strategy:
         raise ValueError(f"gradient={spec!r} is not one of {', '.join(known)}, nor a gradients.Strategy object.{hint}")
     module = importlib.import_module(f"gradients.{spec}")
     (cls,) = [
-        c
-        for c in vars(module).values()
-        if isinstance(c, type) and issubclass(c, Strategy) and c.__module__ == module.__name__
+        c for c in vars(module).values() if isinstance(c, type) and issubclass(c, Strategy) and c.__module__ == module.__name__
     ]
     return cls()

@@ -133,9 +133,7 @@ def check_strategy(strategy: Strategy, *, draws: int = 4000, tolerance: float = 
 def _check(strategy: Strategy, draws: int, tolerance: float) -> Report:
     x, u, g = _inputs("inside")
     target, box = _target(2)
-    _assert(
-        _close(strategy(target, x, u), polynomial(2)(x, u), 1e-12), strategy, "the output is not the effect's output"
-    )
+    _assert(_close(strategy(target, x, u), polynomial(2)(x, u), 1e-12), strategy, "the output is not the effect's output")
     first, second = (_vjp(strategy, target, x, u, g)[1] for _ in range(2))
     stochastic = not torch.equal(first, second)
 

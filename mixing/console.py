@@ -73,13 +73,13 @@ class Console(nn.Module):
             rates = ", ".join(f"{e.name} {e.sample_rate:g}" for e in effects)
             raise ValueError(f"Console: effects of one sample rate; got {rates}.")
 
-        def under(effect: Effect | None) -> Effect | None:
-            return effect if effect is None or gradient is None else Chain(effect, gradient=gradient)
+        def under(effect: Effect) -> Effect:
+            return effect if gradient is None else Chain(effect, gradient=gradient)
 
         self.sample_rate = effects[0].sample_rate if effects else None
-        self.track_chain = under(track_chain)
+        self.track_chain = None if track_chain is None else under(track_chain)
         self.buses = nn.ModuleDict({name: under(bus) for name, bus in named.items()})
-        self.master = under(master)
+        self.master = None if master is None else under(master)
         self.inserts: tuple[Param, ...] = () if track_chain is None else track_chain.controls
         sends = tuple(Param(f"send_{n}_db", "dB", -60.0, 12.0, -60.0, doc=f"post-fader send to {n}") for n in named)
         self.track_controls: tuple[Param, ...] = (*self.inserts, FADER, PAN, *sends)

@@ -1,9 +1,9 @@
 """Gauss-Newton on the residual of a mix, one track at a time: the last stage of a match.
 
-The mix is a sum of strips and stems hardly resemble each other, so each track meets the residual alone: its few controls, all their
-perturbations in one batch, a damped least-squares step (Levenberg 1944, Marquardt 1963) that is taken only if the residual of the
-whole mix falls. Loud tracks first; each pass leaves less of the others in the residual. The buses are a block of their own.
-Differences of strips suffice, so no gradient of the effects is needed.
+The mix is a sum of strips and stems hardly resemble each other, so each track meets the residual alone: its few controls, all
+their perturbations in one batch, a damped least-squares step (Levenberg 1944, Marquardt 1963) that is taken only if the
+residual of the whole mix falls. Loud tracks first; each pass leaves less of the others in the residual. The buses are a block
+of their own. Differences of strips suffice, so no gradient of the effects is needed.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class HiddenMix:
 def hide(multitrack: Multitrack, seed: int = 0) -> HiddenMix:
     """Draw settings for every track (low shelf, peak, high shelf, compressor, fader, pan, reverb send) and render the mix.
 
-    The inserts and the reverb are Pedalboard's (the black box of a strategy that has one); fader, pan and sends are the console's.
+    The inserts and the reverb are Pedalboard's (the black box of a strategy that has one); fader, pan, sends are the console's.
     """
     rate = multitrack.sample_rate
     console = Console(strip(INSERTS, rate), {"reverb": Reverb(rate)}, gradient="fd")

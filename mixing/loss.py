@@ -45,7 +45,8 @@ class StereoLoss(nn.Module):
             )
         if output.shape[2] <= max(self.fft_sizes) // 2:
             raise ValueError(
-                f"StereoLoss: needs more than {max(self.fft_sizes) // 2} samples; got {output.shape[2]}. Choose smaller fft_sizes."
+                f"StereoLoss: needs more than {max(self.fft_sizes) // 2} samples; got {output.shape[2]}. "
+                "Choose smaller fft_sizes."
             )
         return self.loss(output, target)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -49,10 +50,10 @@ def match(
 ) -> MatchResult:
     """Fit a console to a reference mix.
 
-    Stages: late stems are moved; spectral least squares gives faders, pans and equalisers to start from; Adam on excerpts, with the
-    gradient strategy asked for; Gauss-Newton to finish (white box only). The loss is L1 in time where a linear mix explains the
-    reference to -8 dB or better, so it was made of these stems; else (a foreign master) the stereo STFT loss as well, and a
-    master chain joins.
+    Stages: late stems are moved; spectral least squares gives faders, pans and equalisers to start from; Adam on excerpts, with
+    the gradient strategy asked for; Gauss-Newton to finish (white box only). The loss is L1 in time where a linear mix explains
+    the reference to -8 dB or better, so it was made of these stems; else (a foreign master) the stereo STFT loss as well, and
+    a master chain joins.
 
     Args:
         multitrack: one song.
@@ -93,8 +94,8 @@ def match(
     lags = find_lags(multitrack, reference) if align else [0] * len(names)
     moved = shift(multitrack, lags)
     notes += [
-        f"{n}: {abs(lag)} samples ({1e3 * abs(lag) / multitrack.sample_rate:.1f} ms) {'late' if lag > 0 else 'early'} against the "
-        "reference; moved."
+        f"{n}: {abs(lag)} samples ({1e3 * abs(lag) / multitrack.sample_rate:.1f} ms) {'late' if lag > 0 else 'early'} against "
+        "the reference; moved."
         for n, lag in zip(names, lags, strict=True)
         if lag
     ]
@@ -103,8 +104,8 @@ def match(
     with_master = foreign if master == "auto" else bool(master)
     if foreign:
         notes.append(
-            f"Even the best linear mix of these stems leaves {linear.explained_db:.1f} dB: the reference holds more than a console "
-            "makes of them (mastering, other versions of stems). The settings are a likeness, not a recovery."
+            f"Even the best linear mix of these stems leaves {linear.explained_db:.1f} dB: the reference holds more than a "
+            "console makes of them (mastering, other versions of stems). The settings are a likeness, not a recovery."
         )
     rate = multitrack.sample_rate
 
@@ -263,6 +264,8 @@ def _result(
         best = min(scored, key=lambda s: s[:2])
         plain_distance = float(distance(plain[None], reference[None]))
     _, _, stft, residual, controls, strips, mix = best
+    if not plain_distance:
+        notes = [*notes, "The reference is the plain sum of these stems; there is nothing to be found out."]
     names = multitrack.names[0]
     physical = console.physical(controls)
     reductions, flags = identifiability(console, multitrack, controls, strips, reference)
@@ -278,7 +281,7 @@ def _result(
         flags=flags,
         metrics={
             "residual_db": residual,
-            "stft_distance": stft / plain_distance,
+            "stft_distance": stft / plain_distance if plain_distance else math.inf,
             "stft_distance_absolute": stft,
             "stft_distance_of_plain_sum": plain_distance,
             "linear_explains_db": linear.explained_db,

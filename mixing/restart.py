@@ -77,8 +77,7 @@ def _candidates(problem: Problem, track: int) -> Tensor:
         magnitude, power = correction(problem.strips, problem.residual + problem.strips.sum(0))
         inserts = here[None, : len(table)]
         again, _ = refit(effects, inserts, magnitude[track : track + 1], power[track : track + 1], problem.multitrack.sample_rate)
-        for option in again[:4, 0]:
-            found.append(torch.cat([option, here[len(table) :]]))
+        found += [torch.cat([option, here[len(table) :]]) for option in again[:4, 0]]
     names = [q.name for q in table]
     if "threshold_db" in names and "ratio" in names:
         place, ratio = names.index("threshold_db"), names.index("ratio")

@@ -108,9 +108,7 @@ def track_energy(linear: LinearMix, tracks: int) -> Tensor:
     return energy
 
 
-def equaliser_start(
-    effects: Sequence[Effect], shape: Tensor, energy: Tensor, sample_rate: float
-) -> tuple[Tensor, Tensor]:
+def equaliser_start(effects: Sequence[Effect], shape: Tensor, energy: Tensor, sample_rate: float) -> tuple[Tensor, Tensor]:
     """Fit the equalisers among the inserts to the filters' magnitudes, all tracks at once.
 
     Args:
@@ -155,7 +153,9 @@ def correction(strips: Tensor, target: Tensor, ridge: float = 1e-3) -> tuple[Ten
         magnitude (N, F), 1 where nothing is missing, and power (N, F) of each strip.
     """
     window = torch.hann_window(FFT)
-    spectra = [torch.stft(t, FFT, FFT // 2, window=window, return_complex=True).movedim(-2, 0) for t in (strips.flatten(0, 1), target)]
+    spectra = [
+        torch.stft(t, FFT, FFT // 2, window=window, return_complex=True).movedim(-2, 0) for t in (strips.flatten(0, 1), target)
+    ]
     x = spectra[0].unflatten(1, strips.shape[:2]).flatten(2)  # (F, N, 2 frames)
     y = spectra[1].flatten(1)[:, None]
     gram, cross = (x @ x.mH).to(torch.complex128), (y @ x.mH).to(torch.complex128)

@@ -1,4 +1,7 @@
-"""The compiled kernels: found, loaded with ctypes, called on tensors. A plain C library: no Python or torch headers to build it."""
+"""The compiled kernels: found, loaded with ctypes, called on tensors.
+
+A plain C library: nothing of Python or torch is needed to build it.
+"""
 
 from __future__ import annotations
 

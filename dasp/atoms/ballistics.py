@@ -68,7 +68,8 @@ def _parameters(name: str, x: Tensor, *values: Tensor) -> list[Tensor]:
     for v in values:
         if v.ndim != 3 or v.shape[:2] != (x.shape[0], 1) or v.shape[2] not in (1, x.shape[2]):
             raise ValueError(
-                f"{name}: parameters must be ({x.shape[0]}, 1, 1 or {x.shape[2]}) for audio {tuple(x.shape)}; got {tuple(v.shape)}."
+                f"{name}: parameters must be ({x.shape[0]}, 1, 1 or {x.shape[2]}) for audio {tuple(x.shape)}; "
+                f"got {tuple(v.shape)}."
             )
     return list(values)
 
@@ -117,9 +118,7 @@ def _(r: Tensor, threshold: Tensor, exponent: Tensor) -> Tensor:
 
 
 @torch.library.custom_op("dasp::gain_curve_backward", mutates_args=())
-def _curve_backward(
-    grad: Tensor, r: Tensor, g: Tensor, threshold: Tensor, exponent: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _curve_backward(grad: Tensor, r: Tensor, g: Tensor, threshold: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     grad, r, g = grad.contiguous(), r.contiguous(), g.contiguous()
     t, e = (p.to(r.dtype).double().contiguous() for p in (threshold, exponent))
     gr = torch.empty_like(r)

@@ -21,9 +21,7 @@ INPUT_GAIN = 0.015
 def line_lengths(sample_rate: float, sides: int) -> list[int]:
     """Delays in samples, combs then all-passes, left then right; tuned at 44.1 kHz and scaled with the rate."""
     whole = math.floor(sample_rate)
-    return [
-        whole * (n + side * SPREAD) // 44100 for side in range(sides) for n in (*COMBS, *ALL_PASSES)
-    ]
+    return [whole * (n + side * SPREAD) // 44100 for side in range(sides) for n in (*COMBS, *ALL_PASSES)]
 
 
 def freeverb(

@@ -28,7 +28,7 @@ def as_controls(x: Tensor, *values: float | Tensor) -> list[Tensor]:
 
 
 def db_to_gain(db: Tensor, dtype: torch.dtype, floor_db: float = -100.0) -> Tensor:
-    """Decibels -> linear gain, 10^(db/20), and exactly 0 at or below the floor. float64, with float32 values for float32 audio."""
+    """Decibels -> linear gain, 10^(db/20), exactly 0 at or below the floor. float64, with float32 values for float32 audio."""
     exact = torch.where(db <= floor_db, 0.0, 10 ** (db / 20))
     if dtype == torch.float64:
         return exact

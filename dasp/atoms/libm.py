@@ -81,8 +81,7 @@ def _(info: Any, in_dims: tuple, x: Tensor, name: str) -> tuple[Tensor, int]:
 def _(info: Any, in_dims: tuple, x: Tensor, exponent: Tensor) -> tuple[Tensor, int]:
     # libm() broadcasts before, so both have one shape but for the mapped dimension.
     x, exponent = (
-        t.expand(info.batch_size, *t.shape) if d is None else t.movedim(d, 0)
-        for t, d in zip((x, exponent), in_dims, strict=True)
+        t.expand(info.batch_size, *t.shape) if d is None else t.movedim(d, 0) for t, d in zip((x, exponent), in_dims, strict=True)
     )
     return _power(x, exponent), 0
 

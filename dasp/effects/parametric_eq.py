@@ -56,18 +56,21 @@ def parametric_eq(
         low_shelf_*, peak1_* to peak4_*, high_shelf_*: numbers, (B,), (B, 1, 1) or (B, 1, T); frequencies act up to fs/2 - 100 Hz.
         state: a dict that carries the filters' memory between blocks.
     """
-    low = as_controls(x, low_shelf_cutoff_frequency_hz, low_shelf_gain_db, low_shelf_q)
-    high = as_controls(x, high_shelf_cutoff_frequency_hz, high_shelf_gain_db, high_shelf_q)
-    peaks = (
-        as_controls(x, peak1_cutoff_frequency_hz, peak2_cutoff_frequency_hz, peak3_cutoff_frequency_hz, peak4_cutoff_frequency_hz),
-        as_controls(x, peak1_gain_db, peak2_gain_db, peak3_gain_db, peak4_gain_db),
-        as_controls(x, peak1_q, peak2_q, peak3_q, peak4_q),
+    low_hz, low_db, low_q = as_controls(x, low_shelf_cutoff_frequency_hz, low_shelf_gain_db, low_shelf_q)
+    high_hz, high_db, high_q = as_controls(x, high_shelf_cutoff_frequency_hz, high_shelf_gain_db, high_shelf_q)
+
+    def together(*values: float | Tensor) -> Tensor:
+        """(B, 4, 1 or T): the four peaks are designed in one go."""
+        return torch.cat(torch.broadcast_tensors(*as_controls(x, *values)), dim=1)
+
+    frequencies = together(
+        peak1_cutoff_frequency_hz, peak2_cutoff_frequency_hz, peak3_cutoff_frequency_hz, peak4_cutoff_frequency_hz
     )
-    middle = [torch.cat(torch.broadcast_tensors(*kind), dim=1) for kind in peaks]  # (B, 4, 1 or T) each
+    gains, qs = together(peak1_gain_db, peak2_gain_db, peak3_gain_db, peak4_gain_db), together(peak1_q, peak2_q, peak3_q, peak4_q)
     sections = [
-        low_shelf(*low, sample_rate, x.dtype),
-        peak(*middle, sample_rate, x.dtype),
-        high_shelf(*high, sample_rate, x.dtype),
+        low_shelf(low_hz, low_db, low_q, sample_rate, x.dtype),
+        peak(frequencies, gains, qs, sample_rate, x.dtype),
+        high_shelf(high_hz, high_db, high_q, sample_rate, x.dtype),
     ]
     frames = max(s.shape[-1] for s in sections)
     sos = torch.cat([s.expand(*s.shape[:-1], frames) for s in sections], dim=1)
@@ -79,8 +82,7 @@ def parametric_eq(
 
 def _plugin(**controls: Any) -> list[tuple[str, dict[str, float]]]:
     return [
-        (plugin, {q.name.removeprefix(f"{name}_"): controls[q.name] for q in params})
-        for name, (plugin, params) in BANDS.items()
+        (plugin, {q.name.removeprefix(f"{name}_"): controls[q.name] for q in params}) for name, (plugin, params) in BANDS.items()
     ]
 
 

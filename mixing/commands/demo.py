@@ -63,7 +63,16 @@ def _show(recovery: Recovery) -> None:
     from rich.table import Table
 
     table = Table(title="recovered beside hidden")
-    for title in ("track", "in the mix", "level error", "pan", "equaliser error", "gain reduction", "its error", "cannot be told"):
+    for title in (
+        "track",
+        "in the mix",
+        "level error",
+        "pan",
+        "equaliser error",
+        "gain reduction",
+        "its error",
+        "cannot be told",
+    ):
         table.add_column(title, justify="left" if title in ("track", "cannot be told") else "right")
     for t in recovery.tracks:
         table.add_row(

@@ -163,7 +163,14 @@ class Meter:
 
 
 def write_results(
-    output: Path, tracks: Multitrack, result: MatchResult, reference: str, gradient: str, seed: int, *, with_reference: bool = False
+    output: Path,
+    tracks: Multitrack,
+    result: MatchResult,
+    reference: str,
+    gradient: str,
+    seed: int,
+    *,
+    with_reference: bool = False,
 ) -> None:
     """The mix, its settings and the report, all or none; on request the reference beside them."""
     from mixing import audio, report, settings

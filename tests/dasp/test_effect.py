@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import dasp
+from dasp.effects import find
 from dasp.testing import music
 
 
@@ -98,8 +99,6 @@ def test_nearest_names_are_suggested():
     with pytest.raises(TypeError, match="Did you mean 'law'"):
         dasp.Panner(lav="linear")
     with pytest.raises(ValueError, match="Did you mean 'Compressor'"):
-        from dasp.effects import find
-
         find("compresor")
 
 

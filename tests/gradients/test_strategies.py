@@ -100,6 +100,15 @@ def test_adjoint_of_a_nonlinear_box_is_refused(strategy):
         y.sum().backward()
 
 
+def test_adjoint_of_a_box_that_is_hardly_nonlinear_or_varies_in_time_is_refused_whatever_the_cotangent():
+    x, u = torch.randn(1, 1, 50000, dtype=torch.float64), torch.rand(1, 1, dtype=torch.float64)
+    tremolo = 1 + 0.1 * torch.sin(torch.linspace(0, 40, 50000, dtype=torch.float64))
+    for box in (lambda x, u: torch.tanh(0.3 * x), lambda x, u: tremolo * x):
+        y = FiniteDifference(audio="adjoint")(Target("box", None, box, None), x.clone().requires_grad_(), u)
+        with pytest.raises(ValueError, match="linear time-invariant"):
+            y.backward(torch.randn_like(y))
+
+
 @pytest.mark.parametrize("strategy", [FiniteDifference(), SPSA(), FiniteDifference(audio="none")], ids=["fd", "spsa", "none"])
 def test_audio_gradient_without_a_source_is_refused_at_the_call(strategy):
     box = Target("box", None, lambda x, u: x, None)

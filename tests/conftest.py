@@ -1,0 +1,56 @@
+"""What all tests share: one thread and one seed for each, and the packages that some tests need."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    # Two workers of pytest-xdist share two cores.
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def pedalboard():
+    """The package of real plugins. The development extra installs it, so its absence is a failure, not a reason to skip."""
+    from dasp.blackbox import pedalboard
+
+    return pedalboard()
+
+
+@pytest.fixture(scope="session")
+def oracle():
+    """torchaudio.functional; the only reason for which a test may be skipped. `make compat` leaves none out."""
+    from dasp._torchaudio import torchaudio
+
+    try:
+        return torchaudio().functional
+    except ImportError as error:
+        pytest.skip(f"torchaudio needs a registry (CUDA) build of torch: {error}")
+
+
+def _refuse(report):
+    """A skip becomes a failure with its reason."""
+    report.outcome = "failed"
+    report.longrepr = f"skipped without leave ({report.longrepr[-1]}); only tests marked torchaudio may be skipped."
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("torchaudio") is None:
+        _refuse(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    report = yield
+    if report.skipped:
+        _refuse(report)
+    return report
