@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,7 @@ from mixing.spectral import (
 
 EFFECTS = ("LowShelfFilter", "PeakFilter", "HighShelfFilter", "Compressor")
 FOREIGN_DB = -8.0  # a reference made of these stems by a console leaves less than this to the best linear mix
+DOUBTFUL_DB = -12.0  # above this a few steps decide: a console with compressors soon explains more than any linear mix
 
 
 def match(
@@ -100,16 +102,10 @@ def match(
         if lag
     ]
     linear = linear_mix(moved, reference)
-    foreign = linear.explained_db > FOREIGN_DB
-    with_master = foreign if master == "auto" else bool(master)
-    if foreign:
-        notes.append(
-            f"Even the best linear mix of these stems leaves {linear.explained_db:.1f} dB: the reference holds more than a "
-            "console makes of them (mastering, other versions of stems). The settings are a likeness, not a recovery."
-        )
-    rate = multitrack.sample_rate
+    rate, exact = multitrack.sample_rate, isinstance(strategy, Autodiff)
+    settings: dict[str, Any] = {"seed": seed, "progress": report, "should_stop": should_stop}
 
-    def console(strategy: Strategy | None) -> Console:
+    def console(strategy: Strategy | None, with_master: bool) -> Console:
         end = Chain(LowShelfFilter(rate), PeakFilter(rate), HighShelfFilter(rate), Compressor(rate), Gain(rate))
         return Console(
             strip(tuple(effects), rate),
@@ -118,14 +114,20 @@ def match(
             gradient=strategy,
         )
 
-    white, driven = console(None), console(strategy)
-    start = _start(white, moved, reference, linear)
+    foreign = _is_foreign(console(None, False), moved, reference, linear, settings if steps != 0 else None)
+    with_master = foreign if master == "auto" else bool(master)
+    if foreign:
+        notes.append(
+            f"Even the best linear mix of these stems leaves {linear.explained_db:.1f} dB: the reference holds more than a "
+            "console makes of them (mastering, other versions of stems). The settings are a likeness, not a recovery."
+        )
+    white, driven = console(None, with_master), console(strategy, with_master)
+    found = start = _start(white, moved, reference, linear)
     candidates = [start]
-    found = start
-    settings = {"stereo_loss": foreign, "seed": seed, "progress": report, "should_stop": should_stop}
+    settings["stereo_loss"] = foreign
     if polish is None:
-        polish = isinstance(strategy, Autodiff) and not with_master
-    count = steps if steps is not None else (50 if polish else 160 if isinstance(strategy, Autodiff) else 80)
+        polish = exact and not with_master
+    count = steps if steps is not None else (50 if polish else 160 if exact else 80)
     rough = count if polish else count // 3
     if rough and not should_stop():
         found = fit(driven, moved, reference, start, steps=rough, **settings)
@@ -139,7 +141,7 @@ def match(
         found = gauss_newton(white, moved, reference, found, progress=report, should_stop=should_stop)
         candidates.append(found)
     return _result(
-        white if isinstance(strategy, Autodiff) else driven,
+        white if exact else driven,
         moved,
         reference,
         plain,
@@ -151,6 +153,22 @@ def match(
         notes,
         began,
     )
+
+
+def _is_foreign(
+    console: Console, multitrack: Multitrack, reference: Tensor, linear: LinearMix, settings: dict[str, Any] | None
+) -> bool:
+    """Whether the reference holds more than a console makes of these stems; in doubt a short white-box fit is tried."""
+    if settings is None or not FOREIGN_DB >= linear.explained_db > DOUBTFUL_DB:
+        return linear.explained_db > FOREIGN_DB
+
+    def report(stage: str, *rest: Any) -> None:
+        settings["progress"]("try", *rest)
+
+    start = _start(console, multitrack, reference, linear)
+    tried = fit(console, multitrack, reference, start, steps=50, stereo_loss=False, **{**settings, "progress": report})
+    with torch.no_grad():
+        return float(residual_db(console(multitrack, tried).audio, reference[None])) > linear.explained_db
 
 
 def _start(console: Console, multitrack: Multitrack, reference: Tensor, linear: LinearMix) -> Controls:
