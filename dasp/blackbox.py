@@ -9,8 +9,11 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
+from itertools import repeat
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -25,7 +28,7 @@ from gradients.batching import batched
 if TYPE_CHECKING:
     from dasp.effect import Effect
 
-Recipe = list[tuple[str, dict[str, float]]]
+Recipe = list[tuple[str, dict[str, Any]]]
 """Pedalboard class names and their attributes, in series."""
 
 _classes: WeakValueDictionary[str, type[Effect]] = WeakValueDictionary()
@@ -63,26 +66,50 @@ def pedalboard() -> ModuleType:
 
 @torch.library.custom_op("dasp::render", mutates_args=())
 def render(
-    x: Tensor, values: Tensor, sidechain: Tensor | None, frames: int, key: str, sample_rate: float, options: str
+    x: Tensor,
+    values: Tensor,
+    sidechain: Tensor | None,
+    impulse_response: Tensor | None,
+    frames: int,
+    key: str,
+    sample_rate: float,
+    options: str,
 ) -> Tensor:
-    """Audio (B, C, T) through the effect `key` at physical `values` (B, P) or, on the control grid of `frames`, (B, P, K)."""
+    """Audio (B, C, T) through the effect `key` at physical `values` (B, P) or, on the control grid of `frames`, (B, P, K).
+    Where the effect has them: a side-chain (B, C, T) and an impulse response (B, C, L)."""
     cls = _lookup(key)
     settings = json.loads(options)
     if cls.plugin is None:
-        return _render_dsp(cls, x, values, sidechain, frames, sample_rate, settings)
+        return _render_dsp(cls, x, values, sidechain, impulse_response, frames, sample_rate, settings)
     if x.shape[0] == 0 or x.shape[2] == 0:
         return x.new_zeros(x.shape[0], cls.out_channels(x.shape[1]), x.shape[2])
     pedalboard()
-    audio = x.detach().to("cpu", torch.float32).numpy()
-    key_audio = [None] * len(audio) if sidechain is None else sidechain.detach().to("cpu", torch.float32).numpy()
-    rows = values.detach().to("cpu", torch.float64).numpy()
     hop = hop_length(frames, x.shape[2]) if frames else 0
-    jobs = _pool(os.getpid()).map(lambda a, s, v: _render_item(cls, a, s, v, hop, sample_rate, settings), audio, key_audio, rows)
+
+    def rows(t: Tensor | None, dtype: torch.dtype) -> Iterable[np.ndarray | None]:
+        return repeat(None, len(x)) if t is None else t.detach().to("cpu", dtype).numpy()
+
+    def run(audio: np.ndarray, value: np.ndarray, side: np.ndarray | None, response: np.ndarray | None) -> np.ndarray:
+        return _Plugin(cls, sample_rate, settings, hop, response).run(audio, value, side)
+
+    single, double = torch.float32, torch.float64
+    jobs = _pool(os.getpid()).map(
+        run, rows(x, single), rows(values, double), rows(sidechain, single), rows(impulse_response, single)
+    )
     return torch.from_numpy(np.stack(list(jobs))).to(x.device, x.dtype)
 
 
 @render.register_fake
-def _(x: Tensor, values: Tensor, sidechain: Tensor | None, frames: int, key: str, sample_rate: float, options: str) -> Tensor:
+def _(
+    x: Tensor,
+    values: Tensor,
+    sidechain: Tensor | None,
+    impulse_response: Tensor | None,
+    frames: int,
+    key: str,
+    sample_rate: float,
+    options: str,
+) -> Tensor:
     return x.new_empty(x.shape[0], _lookup(key).out_channels(x.shape[1]), x.shape[2])
 
 
@@ -90,65 +117,87 @@ render.register_vmap(batched(render))
 
 
 def _render_dsp(
-    cls: type[Effect], x: Tensor, values: Tensor, sidechain: Tensor | None, frames: int, sample_rate: float, settings: dict
+    cls: type[Effect],
+    x: Tensor,
+    values: Tensor,
+    sidechain: Tensor | None,
+    impulse_response: Tensor | None,
+    frames: int,
+    sample_rate: float,
+    settings: dict,
 ) -> Tensor:
     """An effect without a plugin: its own DSP, seen from outside only."""
     v = values[..., None] if values.ndim == 2 else hold(values, frames, x.shape[2])
     keywords: dict[str, Any] = {q.name: v[:, i : i + 1] for i, q in enumerate(cls.controls)}
-    if sidechain is not None:
-        keywords["sidechain"] = sidechain
+    keywords |= {k: t for k, t in (("sidechain", sidechain), ("impulse_response", impulse_response)) if t is not None}
     y = cls.dsp(x.detach(), sample_rate=sample_rate, **keywords, **settings)
     return y.clone() if y is x else y.contiguous()
 
 
-def _recipe(cls: type[Effect], values: np.ndarray, settings: dict) -> Recipe:
-    named = {q.name: float(v) for q, v in zip(cls.controls, values, strict=True)}
-    if isinstance(cls.plugin, str):
-        return [(cls.plugin, named)]
-    assert cls.plugin is not None
-    return cls.plugin(**named, **settings)
+@dataclass(frozen=True)
+class _Plugin:
+    """How one item of a batch runs through an effect's plugins; `hop` samples a control value, 0 for static controls."""
 
+    cls: type[Effect]
+    sample_rate: float
+    settings: dict
+    hop: int
+    impulse_response: np.ndarray | None
 
-def _render_item(
-    cls: type[Effect],
-    audio: np.ndarray,
-    key: np.ndarray | None,
-    values: np.ndarray,
-    hop: int,
-    sample_rate: float,
-    settings: dict,
-) -> np.ndarray:
-    if key is not None:
-        # The plugin computes y = g(key) * key per channel; its gain is read off and put on the audio.
-        key = np.where(key == 0, np.float32(_SILENT_KEY), key)
-        return audio * (_render_item(cls, key, None, values, hop, sample_rate, settings) / key)
-    if values.ndim == 1:
-        return _process(_recipe(cls, values, settings), audio, sample_rate)
-    return np.stack([_process_moving(cls, channel, values, hop, sample_rate, settings) for channel in audio])
+    def run(self, audio: np.ndarray, values: np.ndarray, key: np.ndarray | None) -> np.ndarray:
+        if key is not None:
+            # The plugin computes y = g(key) * key per channel; its gain is read off and put on the audio.
+            key = np.where(key == 0, np.float32(_SILENT_KEY), key)
+            return audio * (self.run(key, values, None) / key)
+        if values.ndim == 1:
+            return self._static(audio, values)
+        if self.cls.links_channels:
+            return self._moving(audio, values)
+        return np.concatenate([self._moving(channel[None], values) for channel in audio])
 
+    def _recipe(self, values: np.ndarray) -> Recipe:
+        named: dict[str, Any] = {q.name: float(v) for q, v in zip(self.cls.controls, values, strict=True)}
+        if isinstance(self.cls.plugin, str):
+            return [(self.cls.plugin, named)]
+        assert self.cls.plugin is not None
+        if self.impulse_response is not None:
+            named |= {"impulse_response": self.impulse_response, "sample_rate": self.sample_rate}
+        return self.cls.plugin(**named, **self.settings)
 
-def _process(recipe: Recipe, audio: np.ndarray, sample_rate: float) -> np.ndarray:
-    board = pedalboard()
-    samples = audio.shape[1]
-    if samples <= audio.shape[0]:  # Pedalboard takes the shorter axis for the channels
-        audio = np.pad(audio, ((0, 0), (0, audio.shape[0] + 1 - samples)))
-    for name, attributes in recipe:
-        audio = getattr(board, name)(**attributes).process(audio, sample_rate)
-    return audio[:, :samples]
+    def _made(self, name: str, attributes: dict[str, Any], channels: int) -> Any:
+        plugin = getattr(pedalboard(), name)(**attributes)
+        if self.cls.plugin_needs_rate:
+            plugin.process(np.zeros((channels, channels + 1), np.float32), self.sample_rate)
+            for attribute, value in attributes.items():
+                setattr(plugin, attribute, value)
+            plugin.reset()
+        return plugin
 
+    def _static(self, audio: np.ndarray, values: np.ndarray) -> np.ndarray:
+        channels, samples = audio.shape
+        if samples <= channels:  # Pedalboard takes the shorter axis for the channels
+            audio = np.pad(audio, ((0, 0), (0, channels + 1 - samples)))
+        for name, attributes in self._recipe(values):
+            audio = self._made(name, attributes, channels).process(audio, self.sample_rate)
+        return audio[:, :samples]
 
-def _process_moving(
-    cls: type[Effect], channel: np.ndarray, values: np.ndarray, hop: int, sample_rate: float, settings: dict
-) -> np.ndarray:
-    """One channel, block by block: a plugin takes new values between process calls, its state goes on."""
-    board = pedalboard()
-    chain = [getattr(board, name)(**attributes) for name, attributes in _recipe(cls, values[:, 0], settings)]
-    out = np.empty_like(channel)
-    for k in range(values.shape[1]):
-        block = channel[k * hop : (k + 1) * hop]
-        for plugin, (_, attributes) in zip(chain, _recipe(cls, values[:, k], settings), strict=True):
-            for name, value in attributes.items():
-                setattr(plugin, name, value)
-            block = plugin.process(block, sample_rate, buffer_size=hop, reset=False)
-        out[k * hop : (k + 1) * hop] = block
-    return out
+    def _moving(self, audio: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Block by block: a plugin takes new values between process calls, its state goes on."""
+        hop, channels = self.hop, len(audio)
+        if channels > 1 and hop <= channels:
+            raise ValueError(f"{self.cls.__name__}: too many frames; at most one in {channels + 1} samples reaches the plugin.")
+        recipe = self._recipe(values[:, 0])
+        chain = [self._made(name, attributes, channels) for name, attributes in recipe]
+        out = np.empty_like(audio)
+        for k in range(values.shape[1]):
+            block, before, recipe = audio[:, k * hop : (k + 1) * hop], recipe, self._recipe(values[:, k])
+            length = block.shape[1]
+            if channels > 1 and length <= channels:  # the last block: what is added to it is cut off again
+                block = np.pad(block, ((0, 0), (0, channels + 1 - length)))
+            for plugin, (_, old), (_, new) in zip(chain, before, recipe, strict=True):
+                for name, value in new.items():
+                    if value is not old[name] and value != old[name]:
+                        setattr(plugin, name, value)
+                block = plugin.process(block, self.sample_rate, buffer_size=hop, reset=False)
+            out[:, k * hop : k * hop + length] = block[:, :length]
+        return out

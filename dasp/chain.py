@@ -89,6 +89,9 @@ class Compound(Effect):
 
         return self._through(each, x, u, sidechain=sidechain, state=state)
 
+    def extra(self, x: Tensor) -> dict[str, Tensor]:
+        return {f"{i}.{key}": value for i, effect in enumerate(self) for key, value in effect.extra(x).items()}
+
     def target(self) -> Target:
         """The compound's views are its effects' views composed, so a strategy sees one function."""
 
@@ -101,7 +104,8 @@ class Compound(Effect):
 
             return view
 
-        views = Target(self.name, composed("whitebox"), composed("blackbox"), self.proxy, self.training)
+        steps = tuple(q.step for q in self.controls)
+        views = Target(self.name, composed("whitebox"), composed("blackbox"), self.proxy, self.training, steps)
         if self.proxy is None and all(e.target().proxy is not None for e in self):
             return replace(views, proxy=composed("proxy"))
         return views
@@ -114,6 +118,8 @@ class Compound(Effect):
         state = aux.get("state")
         for index, (effect, part) in enumerate(zip(self, self.split(u), strict=True)):
             mine = {k: v for k, v in aux.items() if v is not None and k in effect.takes}
+            own = f"{index}."
+            mine |= {k.removeprefix(own): v for k, v in aux.items() if k.startswith(own)}
             if state is not None and "state" in mine:
                 mine["state"] = state.setdefault(index, {})
             yield effect, part, mine

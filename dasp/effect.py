@@ -16,7 +16,7 @@ from dasp.blackbox import Recipe, register, render
 from dasp.param import Param
 from gradients import Strategy, Target, resolve
 
-_RESERVED = ("sample_rate", "sidechain", "state")
+_RESERVED = ("sample_rate", "sidechain", "impulse_response", "state")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -33,14 +33,18 @@ class Effect(nn.Module):
 
     Class attributes:
         controls: the table.
-        dsp: white box, `dsp(x, *, sample_rate, <controls>, [sidechain], [state], [options])`. Controls arrive as float64
-            tensors (B, 1, 1), or (B, 1, T) when they vary in time. `state` is a dict that streaming calls carry along.
-        plugin: Pedalboard's class name (its attributes are the control names), or a function of the controls
-            returning [(class name, attributes), ...] in series; None: the black box is the DSP, unseen by autograd.
+        dsp: white box, `dsp(x, *, sample_rate, <controls>, [sidechain], [impulse_response], [state], [options])`. Controls
+            arrive as float64 tensors (B, 1, 1), or (B, 1, T) when they vary in time. `state` is a dict that streaming calls carry
+            along.
+        plugin: Pedalboard's class name (its attributes are the control names), or a function of the controls and options
+            (and, where `dsp` takes them, impulse_response and sample_rate) returning [(class name, attributes), ...] in
+            series; None: the black box is the DSP, unseen by autograd.
+        plugin_needs_rate: whether the plugin must have seen the sample rate before its attributes are set.
         options: names and defaults of settings that are not controls (no gradient), given to `__init__`.
         channels: input channel counts that are accepted; None for any.
         links_channels: whether one channel's sound depends on another's (a reverb); others treat each for itself.
         static_because: why controls cannot vary in time; empty if they can.
+        audio_surrogate: for an effect whose output has no true derivative in its input (a quantiser): what it is instead.
 
     Args:
         sample_rate: in Hz.
@@ -55,6 +59,8 @@ class Effect(nn.Module):
     channels: ClassVar[tuple[int, ...] | None] = None
     links_channels: ClassVar[bool] = False
     static_because: ClassVar[str] = ""
+    audio_surrogate: ClassVar[str] = ""
+    plugin_needs_rate: ClassVar[bool] = False
     _takes: ClassVar[frozenset[str]] = frozenset()
     _key: ClassVar[str] = ""
 
@@ -71,7 +77,7 @@ class Effect(nn.Module):
                 f"{cls.__name__}: dsp takes {', '.join(declared) or 'nothing'}; "
                 f"the table declares {', '.join(table) or 'nothing'}."
             )
-        cls._takes = frozenset(takes) & {"sidechain", "state"}
+        cls._takes = frozenset(takes) & set(_RESERVED[1:])
         cls._key = register(cls)
         cls.__doc__ = f"{inspect.getdoc(cls) or ''}\n\n{table_of(cls.controls)}"
 
@@ -146,8 +152,9 @@ class Effect(nn.Module):
         self._check_audio(x, sidechain)
         u = self._unit_controls(x, controls, physical)
         aux: dict[str, Any] = {k: v for k, v in (("sidechain", sidechain), ("state", state)) if v is not None}
-        for key in aux:
-            if key not in self.takes:
+        aux |= self.extra(x)
+        for key in ("sidechain", "state"):
+            if key in aux and key not in self.takes:
                 raise ValueError(
                     f"{self.name}: has no use for {key}= (it has {'no detector' if key == 'sidechain' else 'no memory'})."
                 )
@@ -155,7 +162,30 @@ class Effect(nn.Module):
 
     def target(self) -> Target:
         """The views that a strategy may use."""
-        return Target(self.name, self._whitebox, self._blackbox, self.proxy, self.training)
+        steps = tuple(q.step for q in self.controls)
+        return Target(self.name, self._whitebox, self._blackbox, self.proxy, self.training, steps)
+
+    def extra(self, x: Tensor) -> dict[str, Tensor]:
+        """Tensors of the effect's own that its views need besides audio and controls, with the batch first: an impulse response.
+        They go through the strategy, so that a learnable one gets its gradient under each."""
+        return {}
+
+    def stream(
+        self, x: Tensor, state: dict | None = None, controls: Tensor | None = None, **physical: float | Tensor
+    ) -> tuple[Tensor, dict]:
+        """Process the next block of a signal.
+
+        Args:
+            x: audio (B, C, T), the block.
+            state: what the call for the block before returned; None for the first one. It is not changed.
+            controls, physical: as in `forward`, for this block.
+
+        Returns:
+            audio (B, C', T) and the state after it, a tree of dicts and tensors (empty where the effect has no memory).
+        """
+        after = _copied(state or {})
+        keywords: dict[str, Any] = {"state": after} if "state" in self.takes else {}
+        return self(x, controls, **keywords, **physical), after
 
     def physical(self, controls: Tensor) -> dict[str, Tensor]:
         """Controls in [0, 1], (B, P) or (B, P, frames) -> name: value in its unit, (B,) or (B, frames)."""
@@ -174,12 +204,12 @@ class Effect(nn.Module):
         v = {q.name: q.to_physical(u[:, i : i + 1].double()) for i, q in enumerate(self.controls)}
         return type(self).dsp(x, sample_rate=self.sample_rate, **v, **aux, **self.settings)
 
-    def _blackbox(self, x: Tensor, u: Tensor, sidechain: Tensor | None = None) -> Tensor:
+    def _blackbox(self, x: Tensor, u: Tensor, sidechain: Tensor | None = None, impulse_response: Tensor | None = None) -> Tensor:
         frames = u.shape[2] if u.ndim == 3 else 0
         u = (to_grid(u, x.shape[2]) if frames else u).double()
         columns = [q.to_physical(u[:, i]) for i, q in enumerate(self.controls)]
         values = torch.stack(columns, 1) if columns else u
-        return render(x, values, sidechain, frames, self._key, self.sample_rate, self._settings_json)
+        return render(x, values, sidechain, impulse_response, frames, self._key, self.sample_rate, self._settings_json)
 
     def _check_audio(self, x: Tensor, sidechain: Tensor | None) -> None:
         if x.ndim != 3:
@@ -226,6 +256,11 @@ class Effect(nn.Module):
         return f"{self.sample_rate:g}, gradient={self.gradient}{settings}"
 
 
+def _copied(state: dict) -> dict:
+    """The tree without its tensors: those are replaced, never written to."""
+    return {k: _copied(v) if isinstance(v, dict) else v for k, v in state.items()}
+
+
 def unit_controls(
     name: str,
     controls: Sequence[Param],
@@ -262,6 +297,10 @@ def unit_controls(
 
 def table_of(controls: Sequence[Param]) -> str:
     """The controls as a Markdown table."""
-    rows = ["| control | unit | range | scale | default | |", "|---|---|---|---|---|---|"]
-    rows += [f"| `{q.name}` | {q.unit} | {q.low:g} to {q.high:g} | {q.scale} | {q.default:g} | {q.doc} |" for q in controls]
+    rows = ["| control | unit | range | scale | default | | gradient |", "|---|---|---|---|---|---|---|"]
+    rows += [
+        f"| `{q.name}` | {q.unit} | {q.low:g} to {q.high:g} | {q.scale} | {q.default:g} | {q.doc} "
+        f"| {f'surrogate: {q.surrogate}' if q.surrogate else 'true'} |"
+        for q in controls
+    ]
     return "\n".join(rows)

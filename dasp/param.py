@@ -20,6 +20,8 @@ class Param:
         default: value of a control that is left out.
         scale: "linear", or "log" for what people hear on a log scale.
         doc: one line on what it does.
+        surrogate: for a control without a true derivative (a step, an integer): what its gradient is instead; empty if true.
+        step: the default step of finite differences and SPSA in [0, 1], where the black box's float32 noise is below its slope.
 
     >>> Param("attack_ms", "ms", 1.0, 100.0, 10.0, "log").to_unit(10.0)
     0.5
@@ -32,6 +34,8 @@ class Param:
     default: float
     scale: Literal["linear", "log"] = "linear"
     doc: str = ""
+    surrogate: str = ""
+    step: float = 1e-3
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():

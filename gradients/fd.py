@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gradients._audio import audio_vjp, check_audio
 from gradients._opaque import opaque
-from gradients.strategy import Strategy, Target
+from gradients.strategy import Fn, Strategy, Target, probe_steps
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,18 @@ class FiniteDifference(Strategy):
     with the forward's own output takes over: same order of accuracy, and no probe outside the range.
 
     Args:
-        epsilon: step in the unit range. The error falls as epsilon squared until the black box's float32 noise.
+        epsilon: step in the unit range, one for all controls; None: each control's own (`Target.steps`: 1e-2 for equalisers,
+            whose coefficients are rounded to float32 in the plugin, else 1e-3). The error falls as its square until the black
+            box's float32 noise.
         audio: where the audio's own gradient comes from: "whitebox", "proxy", "adjoint" (a linear time-invariant
             effect: the black box itself on the time-reversed cotangent), or "none" (refuse).
     """
 
-    epsilon: float = 1e-2
+    epsilon: float | None = None
     audio: str = "whitebox"
 
     def __post_init__(self) -> None:
-        if not 0 < self.epsilon <= 0.25:
+        if self.epsilon is not None and not 0 < self.epsilon <= 0.25:
             raise ValueError(f"FiniteDifference: epsilon must be above 0 and at most 0.25; got {self.epsilon}.")
 
     def __call__(self, target: Target, x: Tensor, controls: Tensor, **aux: Tensor) -> Tensor:
@@ -42,13 +44,15 @@ class FiniteDifference(Strategy):
             gx: tuple = (None, *(None for _ in rest))
             if needs[0] or any(needs[2:]):
                 gx = audio_vjp(target, self.audio, black, x, u, y, g, keys, rest)
-            gu = self._controls(black, x, u, y, g, dict(zip(keys, rest, strict=True))) if needs[1] else None
+            steps = probe_steps(target, u, self.epsilon)
+            gu = self._controls(black, steps, x, u, y, g, dict(zip(keys, rest, strict=True))) if needs[1] else None
             return gx[0], gu, *gx[1:]
 
         return opaque(black, vjp, target.name, x, controls, aux)
 
-    def _controls(self, black, x: Tensor, u: Tensor, y: Tensor, g: Tensor, aux: dict[str, Tensor]) -> Tensor:  # noqa: ANN001
-        e, count = self.epsilon, u[0].numel()
+    @staticmethod
+    def _controls(black: Fn, e: Tensor, x: Tensor, u: Tensor, y: Tensor, g: Tensor, aux: dict[str, Tensor]) -> Tensor:
+        count = u[0].numel()
         step = e * torch.eye(count, device=u.device, dtype=u.dtype).reshape(count, 1, *u.shape[1:])
         low, high = u < e, u > 1 - e
         inner = torch.where(low, 1.0, -1.0).to(u.dtype)  # the direction that leads away from the edge

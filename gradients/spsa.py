@@ -12,7 +12,7 @@ from torch import Tensor
 from gradients._audio import audio_vjp, check_audio
 from gradients._opaque import opaque
 from gradients.batching import fold
-from gradients.strategy import Strategy, Target
+from gradients.strategy import Fn, Strategy, Target, probe_steps
 
 
 @torch.library.custom_op("gradients::rademacher", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
@@ -46,7 +46,8 @@ class SPSA(Strategy):
     estimate stays unbiased up to third derivatives, as it is elsewhere.
 
     Args:
-        epsilon: step in the unit range, or a function of the number of backward passes so far (0, 1, ...) giving it.
+        epsilon: step in the unit range, one for all controls; or a function of the number of backward passes so far
+            (0, 1, ...) giving it; None: each control's own, as in FiniteDifference.
         directions: how many random directions are averaged; the standard error falls as its square root.
         audio: where the audio's own gradient comes from: "whitebox", "proxy", "adjoint" or "none"; see FiniteDifference.
         report: called in each backward pass with the estimated variance of the control gradient, shaped like the
@@ -54,7 +55,7 @@ class SPSA(Strategy):
         generator: the torch.Generator of the signs; torch's default one if None.
     """
 
-    epsilon: float | Callable[[int], float] = 1e-2
+    epsilon: float | Callable[[int], float] | None = None
     directions: int = 1
     audio: str = "whitebox"
     report: Callable[[Tensor], None] | None = None
@@ -64,7 +65,7 @@ class SPSA(Strategy):
     def __post_init__(self) -> None:
         if self.directions < 1:
             raise ValueError(f"SPSA: directions must be at least 1; got {self.directions}.")
-        if not callable(self.epsilon):
+        if isinstance(self.epsilon, float | int):
             self._checked(self.epsilon)
 
     def __call__(self, target: Target, x: Tensor, controls: Tensor, **aux: Tensor) -> Tensor:
@@ -76,13 +77,13 @@ class SPSA(Strategy):
             gx: tuple = (None, *(None for _ in rest))
             if needs[0] or any(needs[2:]):
                 gx = audio_vjp(target, self.audio, black, x, u, y, g, keys, rest)
-            gu = self._controls(black, x, u, g, dict(zip(keys, rest, strict=True))) if needs[1] else None
+            steps = probe_steps(target, u, self._epsilon()) if needs[1] else u
+            gu = self._controls(black, steps, x, u, g, dict(zip(keys, rest, strict=True))) if needs[1] else None
             return gx[0], gu, *gx[1:]
 
         return opaque(black, vjp, target.name, x, controls, aux)
 
-    def _controls(self, black, x: Tensor, u: Tensor, g: Tensor, aux: dict[str, Tensor]) -> Tensor:  # noqa: ANN001
-        e = self._epsilon()
+    def _controls(self, black: Fn, e: Tensor, x: Tensor, u: Tensor, g: Tensor, aux: dict[str, Tensor]) -> Tensor:
         n = self.directions
         if self.generator is None:
             signs = _rademacher(u, n)
@@ -95,14 +96,14 @@ class SPSA(Strategy):
         runs = 2 * len(centres) * n
         rest = {k: t.repeat(runs, *[1] * (t.ndim - 1)) for k, t in aux.items()}
         out = black(x.repeat(runs, 1, 1), probes, **rest).unflatten(0, (len(centres), 2, n, len(x)))
-        rise = ((out[:, 0] - out[:, 1]) * g).flatten(3).sum(-1, dtype=torch.float64) / (2 * e)  # (centres, n, B)
+        rise = ((out[:, 0] - out[:, 1]) * g).flatten(3).sum(-1, dtype=torch.float64) / 2  # (centres, n, B)
         slope = rise[0] if len(centres) == 1 else 2 * rise[0] - rise[1]
-        estimates = (slope.reshape(n, len(x), *[1] * (u.ndim - 1)) * signs).to(u.dtype)
+        estimates = (slope.reshape(n, len(x), *[1] * (u.ndim - 1)) * signs / e).to(u.dtype)
         if self.report is not None:
             self.report(estimates.var(0) / n if n > 1 else torch.full_like(u, torch.nan))
         return estimates.mean(0)
 
-    def _epsilon(self) -> float:
+    def _epsilon(self) -> float | None:
         if not callable(self.epsilon):
             return self.epsilon
         self._passes[0] += 1

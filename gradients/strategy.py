@@ -8,6 +8,7 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 Fn = Callable[..., Tensor]
@@ -26,6 +27,7 @@ class Target:
         blackbox: the real thing, opaque to autograd.
         proxy: a trained network.
         training: whether the owner is in training mode (`nn.Module.training`); read by `Hybrid(when="eval")`.
+        steps: for each control the step in [0, 1] at which differences of the black box are best; empty where nobody measured.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Target:
     blackbox: Fn | None = None
     proxy: Fn | None = None
     training: bool = False
+    steps: tuple[float, ...] = ()
 
     def view(self, kind: str, asked_by: str) -> Fn:
         """The function behind one view.
@@ -51,6 +54,15 @@ class Target:
                 f"{' and '.join(have) if have else 'none'} only.{hint}"
             )
         return function
+
+
+DEFAULT_STEP = 1e-3
+
+
+def probe_steps(target: Target, u: Tensor, epsilon: float | None) -> Tensor:
+    """The step of differences for each control, (1, P) or (1, P, 1) as `u` has it: `epsilon`, or what the target knows."""
+    values = target.steps if epsilon is None and target.steps else [DEFAULT_STEP if epsilon is None else epsilon] * u.shape[1]
+    return torch.tensor(values, dtype=u.dtype, device=u.device).reshape(1, -1, *[1] * (u.ndim - 2))
 
 
 class Strategy:

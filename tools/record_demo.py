@@ -113,7 +113,7 @@ def page(record: dict[str, Any]) -> str:
             "## A released master",
             "",
             f"`{run['song']}`, {run['tracks']} stems against the master that was released, which holds more than a console "
-            f"makes (limiting, automation, AAC). STFT distance {m['stft_distance']:.3f} of the plain sum's (target: at most 0.65), "
+            f"makes (limiting, automation, AAC). STFT distance {m['stft_distance']:.3f} of the plain sum's (wanted: 0.65), "
             f"residual {m['residual_db']:.1f} dB, {m['seconds']:.0f} s. Stems found late: {late}.",
         ]
     return "\n".join(parts) + "\n"

@@ -14,9 +14,9 @@ from dasp.param import Param
 def band(prefix: str, low_hz: float, high_hz: float, default_hz: float) -> tuple[Param, Param, Param]:
     """Frequency, gain and Q of one equaliser band."""
     return (
-        Param(f"{prefix}cutoff_frequency_hz", "Hz", low_hz, high_hz, default_hz, "log", "corner or centre frequency"),
-        Param(f"{prefix}gain_db", "dB", -24.0, 24.0, 0.0, doc="gain of the band"),
-        Param(f"{prefix}q", "", 0.1, 10.0, 0.5**0.5, "log", "quality factor"),
+        Param(f"{prefix}cutoff_frequency_hz", "Hz", low_hz, high_hz, default_hz, "log", "corner or centre frequency", step=1e-2),
+        Param(f"{prefix}gain_db", "dB", -24.0, 24.0, 0.0, doc="gain of the band", step=1e-2),
+        Param(f"{prefix}q", "", 0.1, 10.0, 0.5**0.5, "log", "quality factor", step=1e-2),
     )
 
 

@@ -71,14 +71,19 @@ def check_rate(make: Make) -> None:
 
 
 def check_streaming(make: Make) -> bool | None:
-    """Blocks with the state carried are the whole."""
+    """Blocks with the state carried are the whole; the state that was given is not changed."""
     effect, x, u = setting(make)
     for dtype, db in ((torch.float64, -240), (torch.float32, -120)):
         whole = effect(x.to(dtype), u)
-        state: dict = {}
-        keywords = {"state": state} if "state" in effect.takes else {}
         cuts = [0, 1, 700, 701, 2048, x.shape[2]]
-        blocks = [effect(x[..., a:b].to(dtype), u, **keywords) for a, b in itertools.pairwise(cuts)]
+        state, blocks = None, []
+        for a, b in itertools.pairwise(cuts):
+            block = x[..., a:b].to(dtype)
+            first, after = effect.stream(block, state, u)
+            again, after = effect.stream(block, state, u)
+            assert torch.equal(first, again), f"{effect.name}: a block changed the state that it was given"
+            state = after
+            blocks.append(first)
         assert_equal(torch.cat(blocks, -1), whole, db, "blocks against the whole", effect)
     return None
 
@@ -139,7 +144,7 @@ def check_blackbox(make: Make) -> bool | None:
         width = width_of(leaf)
         torch.library.opcheck(
             render,
-            (music(channels=width, batch=2, seconds=0.01).float(), values, None, 0, leaf._key, float(RATE), "{}"),
+            (music(channels=width, batch=2, seconds=0.01).float(), values, None, None, 0, leaf._key, float(RATE), "{}"),
             test_utils=("test_schema", "test_faketensor"),
         )
     return None
