@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraint
 BUILD := pyproject.toml constraints.txt CMakeLists.txt tools/build_backend.py $(wildcard dasp/atoms/native/*)
 STAMPS := $(VENV)/.stamps
 
-.PHONY: help demo test lint format docs gradients demo-record bench compat clean
+.PHONY: help demo test lint format docs gradients parity demo-record bench compat clean
 .DEFAULT_GOAL := help
 
 help: ## what the targets are
@@ -53,7 +53,11 @@ docs: $(STAMPS)/dev ## write the effects' tables into README.md and docs/effects
 	$(BIN)/python tools/write_readme.py
 
 gradients: $(STAMPS)/dev ## measure how the strategies agree with float64 autodiff, into README.md and docs/
-	$(BIN)/dasp gradients --json docs/gradients.json --readme README.md
+	$(BIN)/dasp gradients --all --steps --seconds 1 --json docs/gradients.json --page docs/gradients.md --readme README.md
+
+parity: $(STAMPS)/dev ## certify the white boxes against Pedalboard, into README.md and docs/
+	$(BIN)/python -m dasp.parity --json docs/parity.json
+	$(BIN)/python tools/write_readme.py
 
 demo-record: $(STAMPS)/dev ## run the demo for three seeds and the black boxes, into docs/demo.md
 	$(BIN)/python tools/record_demo.py
