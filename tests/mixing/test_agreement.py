@@ -1,4 +1,4 @@
-"""The measurement of gradients: exact strategies are seen to be exact, noise and bias are told apart, and the command writes its tables."""
+"""The measurement of gradients: exact ones are seen to be exact, noise and bias are told apart, the command writes its tables."""
 
 import json
 import math
