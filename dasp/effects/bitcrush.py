@@ -38,7 +38,7 @@ class Bitcrush(Effect):
 
     controls = (
         Param(
-            "bit_depth", "bits", 1.0, 16.0, 8.0, "log", "bits a sample",
+            "bit_depth", "bits", 1.0, 16.0, 8.0, doc="bits a sample",
             surrogate="-ln 2 (y - x): the error of rounding held in steps, as the step varies",
         ),
     )  # fmt: skip

@@ -14,8 +14,8 @@ def stereo_widener(x: Tensor, *, sample_rate: float = 44100, width: float | Tens
     """Scale the side signal: S' = width S, M' = M (mid and side after Blumlein, British patent 394325, 1931).
 
     The centre and the mono sum stay as they are, so the energy |L|^2 + |R|^2 = 2 |M|^2 + 2 |S|^2 becomes
-    2 |M|^2 + 2 width^2 |S|^2: it falls below 1 and grows above. Written as L + (width - 1) S and R - (width - 1) S, which is the input
-    itself at 1.
+    2 |M|^2 + 2 width^2 |S|^2: it falls below 1 and grows above. Written as L + (width - 1) S and R - (width - 1) S, which
+    is the input itself at 1.
 
     Args:
         x: stereo (B, 2, T). Mono is refused: it has no side, and the control would do nothing.
