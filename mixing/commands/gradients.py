@@ -53,6 +53,9 @@ def command(
             replace_between(readme.read_text(), "gradients", "")
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from None
+    for cls in chosen:
+        if not cls.controls:
+            raise UserError(f"{cls.__name__} has no controls, hence no gradients to compare.")
     audio, rate = excerpts(seconds)
     rows, steps = [], []
     with Terminal(stderr=True).status("") as status:
