@@ -28,10 +28,11 @@ def second_order(
     gain_db: float | Tensor,
     q: float | Tensor,
     state: dict | None,
+    hop: int,
 ) -> Tensor:
     frequency, gain, quality = as_controls(x, cutoff_frequency_hz, gain_db, q)
     sos = design(frequency, gain, quality, sample_rate, x.dtype)
-    y, memory = biquad(x, sos, None if state is None else state.get("biquad"))
+    y, memory = biquad(x, sos, None if state is None else state.get("biquad"), hop)
     if state is not None:
         state["biquad"] = memory
     return y

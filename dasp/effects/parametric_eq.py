@@ -47,6 +47,7 @@ def parametric_eq(
     high_shelf_gain_db: float | Tensor = 0.0,
     high_shelf_q: float | Tensor = 0.5**0.5,
     state: dict | None = None,
+    hop: int = 0,
 ) -> Tensor:
     """Six second-order sections in series (R. Bristow-Johnson's cookbook), as Pedalboard's shelves and peaks in a row.
 
@@ -55,6 +56,7 @@ def parametric_eq(
         sample_rate: in Hz.
         low_shelf_*, peak1_* to peak4_*, high_shelf_*: numbers, (B,), (B, 1, 1) or (B, 1, T); frequencies act up to fs/2 - 100 Hz.
         state: a dict that carries the filters' memory between blocks.
+        hop: length of the blocks in which the plugin would get controls that vary in time.
     """
     low_hz, low_db, low_q = as_controls(x, low_shelf_cutoff_frequency_hz, low_shelf_gain_db, low_shelf_q)
     high_hz, high_db, high_q = as_controls(x, high_shelf_cutoff_frequency_hz, high_shelf_gain_db, high_shelf_q)
@@ -74,7 +76,7 @@ def parametric_eq(
     ]
     frames = max(s.shape[-1] for s in sections)
     sos = torch.cat([s.expand(*s.shape[:-1], frames) for s in sections], dim=1)
-    y, memory = biquad(x, sos, None if state is None else state.get("biquad"))
+    y, memory = biquad(x, sos, None if state is None else state.get("biquad"), hop)
     if state is not None:
         state["biquad"] = memory
     return y

@@ -7,11 +7,101 @@ import pytest
 import scipy.signal
 import torch
 
+from dasp.atoms.biquad import biquad, biquad_reference
 from dasp.atoms.convolution import convolve, fast_length
+from dasp.effects import find
+
+RATES = (44100, 48000, 96000)
+PLUGINS = ("PeakFilter", "LowShelfFilter", "HighShelfFilter")
 
 
 def _noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def _signal(kind: str, channels: int, samples: int, seed: int) -> torch.Tensor:
+    """float32 (1, C, T). The impulse's and the burst's tails sink below 1e-8, where the plugins clear their states."""
+    if kind == "noise":
+        return _noise(1, channels, samples, seed=seed, dtype=torch.float32) * 0.3
+    if kind == "impulse":
+        x = torch.zeros(1, channels, samples)
+        x[..., 100] = 1.0
+        return x
+    t = torch.arange(samples) / samples
+    frequency = 40.0 * (1 + torch.arange(channels))[:, None]
+    return (torch.sin(2 * torch.pi * frequency * t) * torch.exp(-60 * t))[None]
+
+
+def _drawn(name: str, seed: int) -> dict[str, float]:
+    """Random values in the controls' units, over the whole table."""
+    controls = find(name).controls
+    u = torch.rand(len(controls), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return {q.name: q.to_physical(float(v)) for q, v in zip(controls, u, strict=True)}
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_typed_values_are_pedalboard_to_the_bit(name, pedalboard):
+    for seed in range(12):
+        values, rate, channels = _drawn(name, seed), RATES[seed % 3], 1 + seed // 3 % 2
+        for kind in ("noise", "impulse", "burst"):
+            x = _signal(kind, channels, 20000, seed)
+            theirs = getattr(pedalboard, name)(**values)(x[0].numpy(), rate)
+            ours = find(name)(rate)(x, **values)[0].numpy()
+            assert np.array_equal(ours, theirs), f"{(ours != theirs).sum()} samples differ on {kind} at {rate} Hz, {values}"
+
+
+def _moved(name: str, seed: int, samples: int, frames: int, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    u = torch.rand(1, len(find(name).controls), frames, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return _signal("burst" if seed % 2 else "noise", channels, samples, seed), u
+
+
+@pytest.mark.parametrize("name", [*PLUGINS, "ParametricEQ"])
+def test_moving_controls_are_the_block_fed_plugin_to_the_bit(name):
+    for seed in range(6):
+        x, u = _moved(name, seed, 9000, (7, 40, 600)[seed % 3], 1 + seed // 3)
+        rate = RATES[seed % 3]
+        white, black = find(name)(rate)(x, u), find(name)(rate, gradient="fd")(x, u)
+        assert torch.equal(white, black), f"{(white != black).sum()} samples differ, case {seed}"
+
+
+@pytest.mark.parametrize("name", [*PLUGINS, "ParametricEQ"])
+def test_any_split_is_the_whole_to_the_bit(name):
+    for kind, cuts in itertools.product(
+        ("noise", "burst"), ((0, 1, 8191, 8192, 8193, 16384), (0, 0, 100, 8292, 16484), (0, 7000))
+    ):
+        effect, x = find(name)(), _signal(kind, 2, 20000, 3)
+        values, state, blocks = _drawn(name, 5), None, []
+        for a, b in itertools.pairwise((*cuts, 20000)):
+            y, state = effect.stream(x[..., a:b], state, **values)
+            blocks.append(y)
+        whole = effect(x, **values)
+        assert torch.equal(torch.cat(blocks, -1), whole), kind
+
+
+@pytest.mark.parametrize("hop", [0, 32])
+def test_biquad_kernel_is_its_reference(hop):
+    """With the plugin's blocks: states below 1e-8 are cleared where the stream's 8192nd sample or the hop's last is."""
+    x = _signal("burst", 2, 700, 0) * 1e-6
+    x[..., :50] = 1e-3 * _noise(2, 50, dtype=torch.float32)
+    sos = torch.tensor([[1.0, -1.8, 0.81, -1.5, 0.6], [0.2, 0.1, 0.0, -0.9, 0.0]], dtype=torch.float64)[None, :, :, None]
+    state = torch.tensor([1e-3, 2e-3, 7992.0]).expand(1, 2, 2, 3)
+    y, after = biquad(x, sos, state, hop)
+    reference, expected = biquad_reference(x, sos, state, hop)
+    assert torch.equal(y, reference) and torch.equal(after, expected)
+    assert after[..., 2].eq(500).all()
+    other, _ = biquad(x, sos, state, 32 - hop)
+    assert not torch.equal(y, other)
+
+
+def test_biquad_rows_of_different_ages_are_filtered_each_for_itself():
+    x = _signal("burst", 4, 700, 0)
+    sos = torch.tensor([1.0, -1.8, 0.81, -1.5, 0.6], dtype=torch.float64)[None, None, :, None]
+    state = torch.zeros(1, 4, 1, 3)
+    state[0, :, 0, 2] = torch.tensor([7592.0, 7592.0, 7600.0, 0.0])
+    together, _ = biquad(x, sos, state)
+    for c in range(4):
+        assert torch.equal(together[:, c : c + 1], biquad(x[:, c : c + 1], sos, state[:, c : c + 1])[0])
+    assert not torch.equal(together, biquad(x, sos)[0])
 
 
 @pytest.mark.parametrize(("samples", "taps"), [(1, 1), (1, 50), (50, 1), (500, 129), (90, 3000), (150000, 700), (40000, 30000)])
