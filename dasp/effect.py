@@ -37,8 +37,8 @@ class Effect(nn.Module):
             Controls arrive as float64 tensors (B, 1, 1), or (B, 1, T) when they vary in time. `state` is a dict that streaming
             calls carry along; `hop` is the length of the blocks in which the plugin gets controls that vary, 0 if they do not.
         plugin: Pedalboard's class name (its attributes are the control names), or a function of the controls and options
-            (and, where `dsp` takes them, impulse_response and sample_rate) returning [(class name, attributes), ...] in
-            series; None: the black box is the DSP, unseen by autograd.
+            (and impulse_response where `dsp` takes it, and sample_rate where it is named) returning
+            [(class name, attributes), ...] in series; None: the black box is the DSP, unseen by autograd.
         plugin_needs_rate: whether the plugin must have seen the sample rate before its attributes are set.
         options: names and defaults of settings that are not controls (no gradient), given to `__init__`.
         channels: input channel counts that are accepted; None for any.
