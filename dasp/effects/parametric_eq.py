@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dasp.atoms.biquad import biquad
 from dasp.atoms.design import high_shelf, low_shelf, peak
 from dasp.atoms.level import as_controls
 from dasp.effect import Effect
-from dasp.effects._filter import band
+from dasp.effects._filter import band, filtered
 from dasp.param import Param
 
 BANDS: dict[str, tuple[str, tuple[Param, Param, Param]]] = {
@@ -76,10 +75,7 @@ def parametric_eq(
     ]
     frames = max(s.shape[-1] for s in sections)
     sos = torch.cat([s.expand(*s.shape[:-1], frames) for s in sections], dim=1)
-    y, memory = biquad(x, sos, None if state is None else state.get("biquad"), hop)
-    if state is not None:
-        state["biquad"] = memory
-    return y
+    return filtered(x, sos, state, hop)
 
 
 def _plugin(**controls: Any) -> list[tuple[str, dict[str, float]]]:

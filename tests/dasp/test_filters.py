@@ -7,12 +7,13 @@ import pytest
 import scipy.signal
 import torch
 
+import dasp
 from dasp.atoms.biquad import biquad, biquad_reference
 from dasp.atoms.convolution import convolve, fast_length
 from dasp.effects import find
 
 RATES = (44100, 48000, 96000)
-PLUGINS = ("PeakFilter", "LowShelfFilter", "HighShelfFilter")
+PLUGINS = ("PeakFilter", "LowShelfFilter", "HighShelfFilter", "HighpassFilter", "LowpassFilter")
 
 
 def _noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -153,3 +154,32 @@ def test_fast_lengths():
     smooth = sorted(2**a * 3**b * 5**c for a in range(1, 13) for b in range(8) for c in range(6))
     for n in range(1, 4000):
         assert fast_length(n) == next(s for s in smooth if s >= n)
+
+
+def _response(effect: dasp.Effect, frequencies: np.ndarray, samples: int = 1 << 17, **values: float) -> np.ndarray:
+    """Complex frequency response at FFT bins near `frequencies` (which become those bins'), from the impulse response."""
+    impulse = torch.zeros(1, 1, samples, dtype=torch.float64)
+    impulse[..., 0] = 1.0
+    bins = np.round(frequencies * samples / effect.sample_rate).astype(int)
+    frequencies[:] = bins * effect.sample_rate / samples
+    return np.fft.rfft(effect(impulse, **values)[0, 0].numpy())[bins]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("HighpassFilter", "highpass"), ("LowpassFilter", "lowpass")])
+@pytest.mark.parametrize("cutoff", [25.0, 1000.0, 19000.0])
+def test_first_order_filters_are_butterworths(name, kind, cutoff):
+    """scipy designs the first-order Butterworth by its own way to the bilinear transform."""
+    x = _noise(1, 2, 5000)
+    b, a = scipy.signal.butter(1, cutoff, kind, fs=48000)
+    y = find(name)(48000)(x, cutoff_frequency_hz=cutoff)
+    assert np.abs(y.numpy() - scipy.signal.lfilter(b, a, x.numpy())).max() < 1e-10
+
+
+@pytest.mark.parametrize("name", ["HighpassFilter", "LowpassFilter"])
+@pytest.mark.parametrize("gradient", ["autodiff", "fd"])
+def test_cutoffs_above_half_the_rate_are_kept_below_it(name, gradient):
+    """Pedalboard's own filters overflow there."""
+    effect, x = find(name)(8000, gradient=gradient), _noise(1, 1, 20000, dtype=torch.float32)
+    y = effect(x, cutoff_frequency_hz=20000.0)
+    assert y.abs().max() < 10 and torch.equal(y, effect(x, cutoff_frequency_hz=3900.0))
+    assert torch.equal(y, find(name)(8000)(x, cutoff_frequency_hz=20000.0))
