@@ -10,7 +10,9 @@ import torch
 import dasp
 from dasp.atoms.biquad import biquad, biquad_reference
 from dasp.atoms.convolution import convolve, fast_length
+from dasp.atoms.ladder import ladder, ladder_reference
 from dasp.effects import find
+from dasp.effects.ladder_filter import MODES
 
 RATES = (44100, 48000, 96000)
 PLUGINS = ("PeakFilter", "LowShelfFilter", "HighShelfFilter", "HighpassFilter", "LowpassFilter")
@@ -56,7 +58,7 @@ def _moved(name: str, seed: int, samples: int, frames: int, channels: int) -> tu
     return _signal("burst" if seed % 2 else "noise", channels, samples, seed), u
 
 
-@pytest.mark.parametrize("name", [*PLUGINS, "ParametricEQ"])
+@pytest.mark.parametrize("name", [*PLUGINS, "ParametricEQ", "LadderFilter"])
 def test_moving_controls_are_the_block_fed_plugin_to_the_bit(name):
     for seed in range(6):
         x, u = _moved(name, seed, 9000, (7, 40, 600)[seed % 3], 1 + seed // 3)
@@ -65,7 +67,7 @@ def test_moving_controls_are_the_block_fed_plugin_to_the_bit(name):
         assert torch.equal(white, black), f"{(white != black).sum()} samples differ, case {seed}"
 
 
-@pytest.mark.parametrize("name", [*PLUGINS, "ParametricEQ"])
+@pytest.mark.parametrize("name", [*PLUGINS, "ParametricEQ", "LadderFilter"])
 def test_any_split_is_the_whole_to_the_bit(name):
     for kind, cuts in itertools.product(
         ("noise", "burst"), ((0, 1, 8191, 8192, 8193, 16384), (0, 0, 100, 8292, 16484), (0, 7000))
@@ -183,3 +185,72 @@ def test_cutoffs_above_half_the_rate_are_kept_below_it(name, gradient):
     y = effect(x, cutoff_frequency_hz=20000.0)
     assert y.abs().max() < 10 and torch.equal(y, effect(x, cutoff_frequency_hz=3900.0))
     assert torch.equal(y, find(name)(8000)(x, cutoff_frequency_hz=20000.0))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_ladder_is_pedalboards_to_the_bit(mode, pedalboard):
+    kind = getattr(pedalboard.LadderFilter.Mode, mode)
+    for seed in range(6):
+        values, rate, channels = _drawn("LadderFilter", seed), (*RATES, 8000)[seed % 4], 1 + seed % 2
+        effect = dasp.effects.find("LadderFilter")(rate, mode=mode)
+        for signal in ("noise", "impulse", "burst"):
+            x = _signal(signal, channels, 10000, seed)
+            theirs = pedalboard.LadderFilter(mode=kind, **values)(x[0].numpy(), rate)
+            ours = effect(x, **values)[0].numpy()
+            assert np.array_equal(ours, theirs), f"{(ours != theirs).sum()} samples differ on {signal} at {rate} Hz, {values}"
+
+
+@pytest.mark.parametrize("mode", ["HPF12", "LPF24"])
+def test_ladder_glides_as_the_plugin(mode, pedalboard):
+    """By hand, without our own block renderer: a few jumps far apart, so that glides end; and jumps within glides."""
+    kind = getattr(pedalboard.LadderFilter.Mode, mode)
+    x = _signal("noise", 1, 12800, 0)
+    for every in (1, 100, 150):
+        frames = [_drawn("LadderFilter", k // every) for k in range(400)]
+        plugin, blocks = pedalboard.LadderFilter(mode=kind, **frames[0]), []
+        for k, values in enumerate(frames):
+            if k % every == 0:
+                for name, value in values.items():
+                    setattr(plugin, name, value)
+            blocks.append(plugin.process(x[0, 0, 32 * k : 32 * k + 32].numpy(), 44100, buffer_size=32, reset=False))
+        moving = {name: torch.tensor([[f[name] for f in frames]], dtype=torch.float64) for name in frames[0]}
+        ours = find("LadderFilter")(mode=mode)(x, **moving)
+        assert np.array_equal(ours[0, 0].numpy(), np.concatenate(blocks))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("frames", [1, 60])
+def test_ladder_kernel_is_its_reference(mode, frames):
+    weights, leak = MODES[mode]
+    mix = [*(1.2 * w for w in weights), leak]
+    x = 3 * _noise(2, 2, 60)
+    low = torch.tensor([0.2, 0.1, 1.0, 0.4, 1.0, 0.4], dtype=torch.float64)[:, None]
+    p = low + torch.tensor([0.7, 0.9, 9.0, 0.5, 0.4, 0.5])[:, None] * _noise(2, 6, frames, seed=1).abs().clamp_max(1)
+    state = 0.1 * _noise(2, 2, 5, seed=2)
+    single = [t.float() for t in (x, p.float(), state)]
+    for ours, reference in zip(ladder(*single[:2], mix, single[2]), ladder_reference(*single[:2], mix, single[2]), strict=True):
+        assert torch.equal(ours, reference)
+    g, results = _noise(2, 2, 60, seed=3), []
+    for function in (ladder, ladder_reference):
+        a, b = x.clone().requires_grad_(), p.clone().requires_grad_()
+        y, after = function(a, b, mix, state)
+        results.append([y, after, *torch.autograd.grad(y, (a, b), g)])
+    for ours, reference in zip(*results, strict=True):
+        assert reference.abs().max() > 1e-3
+        torch.testing.assert_close(ours, reference, rtol=1e-10, atol=1e-12)
+
+
+def test_ladder_gradients_over_several_blocks_are_those_of_one_long_differentiation():
+    """The adjoint recomputes its states by blocks of 4096: a control's gradient by differences, in double, past two blocks."""
+    effect, x = find("LadderFilter")(mode="BPF12"), 0.3 * _noise(1, 1, 9000)
+    u = torch.tensor([[0.5, 0.4, 0.3]], dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(effect(x, u)[..., -500:].square().sum(), u)
+    for i in range(3):
+        probes = u.detach() + 1e-6 * torch.eye(3, dtype=torch.float64)[i] * torch.tensor([[1.0], [-1.0]])
+        up, down = (effect(x, p[None])[..., -500:].square().sum() for p in probes)
+        assert abs((up - down) / 2e-6 / gradient[0, i] - 1) < 1e-4
+
+
+def test_ladder_names_its_modes():
+    with pytest.raises(ValueError, match=r"LadderFilter: mode is one of LPF12.*Did you mean 'LPF24'"):
+        find("LadderFilter")(mode="LFP24")(_noise(1, 1, 10))
