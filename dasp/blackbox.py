@@ -7,6 +7,7 @@ known shapes. A fresh plugin instance per item (3 microseconds) in a thread pool
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import os
 from collections.abc import Iterable
@@ -47,6 +48,12 @@ def _lookup(key: str) -> type[Effect]:
     if key not in _classes:
         importlib.import_module(key.partition(":")[0])
     return _classes[key]
+
+
+@cache
+def _names_rate(plugin: Any) -> bool:
+    """Whether a function that makes plugins asks for the sample rate."""
+    return "sample_rate" in inspect.signature(plugin).parameters
 
 
 @cache
@@ -161,7 +168,9 @@ class _Plugin:
             return [(self.cls.plugin, named)]
         assert self.cls.plugin is not None
         if self.impulse_response is not None:
-            named |= {"impulse_response": self.impulse_response, "sample_rate": self.sample_rate}
+            named |= {"impulse_response": self.impulse_response}
+        if self.impulse_response is not None or _names_rate(self.cls.plugin):
+            named |= {"sample_rate": self.sample_rate}
         return self.cls.plugin(**named, **self.settings)
 
     def _made(self, name: str, attributes: dict[str, Any], channels: int) -> Any:

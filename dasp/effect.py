@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from dasp.automation import hold, to_grid
+from dasp.automation import hold, hop_length, to_grid
 from dasp.blackbox import Recipe, register, render
 from dasp.param import Param
 from gradients import Strategy, Target, resolve
 
-_RESERVED = ("sample_rate", "sidechain", "impulse_response", "state")
+_RESERVED = ("sample_rate", "sidechain", "impulse_response", "state", "hop")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -33,12 +33,12 @@ class Effect(nn.Module):
 
     Class attributes:
         controls: the table.
-        dsp: white box, `dsp(x, *, sample_rate, <controls>, [sidechain], [impulse_response], [state], [options])`. Controls
-            arrive as float64 tensors (B, 1, 1), or (B, 1, T) when they vary in time. `state` is a dict that streaming calls carry
-            along.
+        dsp: white box, `dsp(x, *, sample_rate, <controls>, [sidechain], [impulse_response], [state], [hop], [options])`.
+            Controls arrive as float64 tensors (B, 1, 1), or (B, 1, T) when they vary in time. `state` is a dict that streaming
+            calls carry along; `hop` is the length of the blocks in which the plugin gets controls that vary, 0 if they do not.
         plugin: Pedalboard's class name (its attributes are the control names), or a function of the controls and options
-            (and, where `dsp` takes them, impulse_response and sample_rate) returning [(class name, attributes), ...] in
-            series; None: the black box is the DSP, unseen by autograd.
+            (and impulse_response where `dsp` takes it, and sample_rate where it is named) returning
+            [(class name, attributes), ...] in series; None: the black box is the DSP, unseen by autograd.
         plugin_needs_rate: whether the plugin must have seen the sample rate before its attributes are set.
         options: names and defaults of settings that are not controls (no gradient), given to `__init__`.
         channels: input channel counts that are accepted; None for any.
@@ -199,6 +199,8 @@ class Effect(nn.Module):
         if u.ndim == 3:
             u, frames = to_grid(u, x.shape[2]), u.shape[2]
             u = hold(u, frames, x.shape[2])
+            if "hop" in self._takes:
+                aux["hop"] = hop_length(frames, x.shape[2])
         else:
             u = u[..., None]
         v = {q.name: q.to_physical(u[:, i : i + 1].double()) for i, q in enumerate(self.controls)}

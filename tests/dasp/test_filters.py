@@ -1,0 +1,256 @@
+"""Filters and equalisers: equal to Pedalboard's to the bit, and doing what their names say."""
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.signal
+import torch
+
+import dasp
+from dasp.atoms.biquad import biquad, biquad_reference
+from dasp.atoms.convolution import convolve, fast_length
+from dasp.atoms.ladder import ladder, ladder_reference
+from dasp.effects import find
+from dasp.effects.ladder_filter import MODES
+
+RATES = (44100, 48000, 96000)
+PLUGINS = ("PeakFilter", "LowShelfFilter", "HighShelfFilter", "HighpassFilter", "LowpassFilter")
+
+
+def _noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def _signal(kind: str, channels: int, samples: int, seed: int) -> torch.Tensor:
+    """float32 (1, C, T). The impulse's and the burst's tails sink below 1e-8, where the plugins clear their states."""
+    if kind == "noise":
+        return _noise(1, channels, samples, seed=seed, dtype=torch.float32) * 0.3
+    if kind == "impulse":
+        x = torch.zeros(1, channels, samples)
+        x[..., 100] = 1.0
+        return x
+    t = torch.arange(samples) / samples
+    frequency = 40.0 * (1 + torch.arange(channels))[:, None]
+    return (torch.sin(2 * torch.pi * frequency * t) * torch.exp(-60 * t))[None]
+
+
+def _drawn(name: str, seed: int) -> dict[str, float]:
+    """Random values in the controls' units, over the whole table."""
+    controls = find(name).controls
+    u = torch.rand(len(controls), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return {q.name: q.to_physical(float(v)) for q, v in zip(controls, u, strict=True)}
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_typed_values_are_pedalboard_to_the_bit(name, pedalboard):
+    for seed in range(12):
+        values, rate, channels = _drawn(name, seed), RATES[seed % 3], 1 + seed // 3 % 2
+        for kind in ("noise", "impulse", "burst"):
+            x = _signal(kind, channels, 20000, seed)
+            theirs = getattr(pedalboard, name)(**values)(x[0].numpy(), rate)
+            ours = find(name)(rate)(x, **values)[0].numpy()
+            assert np.array_equal(ours, theirs), f"{(ours != theirs).sum()} samples differ on {kind} at {rate} Hz, {values}"
+
+
+def _moved(name: str, seed: int, samples: int, frames: int, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    u = torch.rand(1, len(find(name).controls), frames, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return _signal("burst" if seed % 2 else "noise", channels, samples, seed), u
+
+
+@pytest.mark.parametrize("name", [*PLUGINS, "ParametricEQ", "LadderFilter"])
+def test_moving_controls_are_the_block_fed_plugin_to_the_bit(name):
+    for seed in range(6):
+        x, u = _moved(name, seed, 9000, (7, 40, 600)[seed % 3], 1 + seed // 3)
+        rate = RATES[seed % 3]
+        white, black = find(name)(rate)(x, u), find(name)(rate, gradient="fd")(x, u)
+        assert torch.equal(white, black), f"{(white != black).sum()} samples differ, case {seed}"
+
+
+@pytest.mark.parametrize("name", [*PLUGINS, "ParametricEQ", "LadderFilter"])
+def test_any_split_is_the_whole_to_the_bit(name):
+    for kind, cuts in itertools.product(
+        ("noise", "burst"), ((0, 1, 8191, 8192, 8193, 16384), (0, 0, 100, 8292, 16484), (0, 7000))
+    ):
+        effect, x = find(name)(), _signal(kind, 2, 20000, 3)
+        values, state, blocks = _drawn(name, 5), None, []
+        for a, b in itertools.pairwise((*cuts, 20000)):
+            y, state = effect.stream(x[..., a:b], state, **values)
+            blocks.append(y)
+        whole = effect(x, **values)
+        assert torch.equal(torch.cat(blocks, -1), whole), kind
+
+
+@pytest.mark.parametrize("hop", [0, 32])
+def test_biquad_kernel_is_its_reference(hop):
+    """With the plugin's blocks: states below 1e-8 are cleared where the stream's 8192nd sample or the hop's last is."""
+    x = _signal("burst", 2, 700, 0) * 1e-6
+    x[..., :50] = 1e-3 * _noise(2, 50, dtype=torch.float32)
+    sos = torch.tensor([[1.0, -1.8, 0.81, -1.5, 0.6], [0.2, 0.1, 0.0, -0.9, 0.0]], dtype=torch.float64)[None, :, :, None]
+    state = torch.tensor([1e-3, 2e-3, 7992.0]).expand(1, 2, 2, 3)
+    y, after = biquad(x, sos, state, hop)
+    reference, expected = biquad_reference(x, sos, state, hop)
+    assert torch.equal(y, reference) and torch.equal(after, expected)
+    assert after[..., 2].eq(500).all()
+    other, _ = biquad(x, sos, state, 32 - hop)
+    assert not torch.equal(y, other)
+
+
+def test_biquad_rows_of_different_ages_are_filtered_each_for_itself():
+    x = _signal("burst", 4, 700, 0)
+    sos = torch.tensor([1.0, -1.8, 0.81, -1.5, 0.6], dtype=torch.float64)[None, None, :, None]
+    state = torch.zeros(1, 4, 1, 3)
+    state[0, :, 0, 2] = torch.tensor([7592.0, 7592.0, 7600.0, 0.0])
+    together, _ = biquad(x, sos, state)
+    for c in range(4):
+        assert torch.equal(together[:, c : c + 1], biquad(x[:, c : c + 1], sos, state[:, c : c + 1])[0])
+    assert not torch.equal(together, biquad(x, sos)[0])
+
+
+@pytest.mark.parametrize(("samples", "taps"), [(1, 1), (1, 50), (50, 1), (500, 129), (90, 3000), (150000, 700), (40000, 30000)])
+@pytest.mark.parametrize("shared", [True, False])
+def test_convolution_is_scipys(samples, taps, shared):
+    x, h = _noise(2, 3, samples), _noise(2, 1 if shared else 3, taps, seed=1)
+    expected = scipy.signal.fftconvolve(x.numpy(), h.expand(2, 3, taps).numpy(), axes=-1)[..., :samples]
+    y, _ = convolve(x, h)
+    assert np.abs(y.numpy() - expected).max() < 1e-11 * np.abs(expected).max()
+    single, _ = convolve(x.float(), h.float())
+    close = convolve(x.float().double(), h.float().double())[0].float()
+    assert single.dtype == torch.float32 and torch.equal(single, close)
+
+
+def test_convolution_of_integers_is_exact():
+    """A known answer without rounding: numpy's direct sum of small integers."""
+    x, h = (torch.randint(-9, 10, (1, 1, n), generator=torch.Generator().manual_seed(n)).double() for n in (300, 40))
+    assert np.array_equal(convolve(x, h)[0][0, 0].round().numpy(), np.convolve(x[0, 0], h[0, 0])[:300])
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_convolution_gradients(channels):
+    x, h = _noise(2, 2, 40).requires_grad_(), _noise(2, channels, 11, seed=1).requires_grad_()
+    history = _noise(2, 2, 10, seed=2)
+    assert torch.autograd.gradcheck(lambda x, h: convolve(x, h, history)[0], (x, h))
+
+
+@pytest.mark.parametrize("taps", [1, 2, 300])
+def test_convolution_streams(taps):
+    x, h = _noise(1, 2, 2000), _noise(1, 1, taps, seed=1)
+    whole, end = convolve(x, h)
+    history, blocks = None, []
+    for a, b in itertools.pairwise([0, 0, 1, 5, 700, 701, 2000]):
+        y, history = convolve(x[..., a:b], h, history)
+        blocks.append(y)
+    torch.testing.assert_close(torch.cat(blocks, -1), whole, rtol=0, atol=1e-12)
+    assert torch.equal(history, end)
+
+
+def test_convolution_refuses_shapes():
+    x = _noise(2, 2, 10)
+    with pytest.raises(ValueError, match=r"must be \(2, 1 or 2, taps\).*got \(1, 1, 3\)"):
+        convolve(x, x[:1, :1, :3])
+    with pytest.raises(ValueError, match="keeps its length"):
+        convolve(x, x[:, :, :3], x[..., :5])
+
+
+def test_fast_lengths():
+    smooth = sorted(2**a * 3**b * 5**c for a in range(1, 13) for b in range(8) for c in range(6))
+    for n in range(1, 4000):
+        assert fast_length(n) == next(s for s in smooth if s >= n)
+
+
+def _response(effect: dasp.Effect, frequencies: np.ndarray, samples: int = 1 << 17, **values: float) -> np.ndarray:
+    """Complex frequency response at FFT bins near `frequencies` (which become those bins'), from the impulse response."""
+    impulse = torch.zeros(1, 1, samples, dtype=torch.float64)
+    impulse[..., 0] = 1.0
+    bins = np.round(frequencies * samples / effect.sample_rate).astype(int)
+    frequencies[:] = bins * effect.sample_rate / samples
+    return np.fft.rfft(effect(impulse, **values)[0, 0].numpy())[bins]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("HighpassFilter", "highpass"), ("LowpassFilter", "lowpass")])
+@pytest.mark.parametrize("cutoff", [25.0, 1000.0, 19000.0])
+def test_first_order_filters_are_butterworths(name, kind, cutoff):
+    """scipy designs the first-order Butterworth by its own way to the bilinear transform."""
+    x = _noise(1, 2, 5000)
+    b, a = scipy.signal.butter(1, cutoff, kind, fs=48000)
+    y = find(name)(48000)(x, cutoff_frequency_hz=cutoff)
+    assert np.abs(y.numpy() - scipy.signal.lfilter(b, a, x.numpy())).max() < 1e-10
+
+
+@pytest.mark.parametrize("name", ["HighpassFilter", "LowpassFilter"])
+@pytest.mark.parametrize("gradient", ["autodiff", "fd"])
+def test_cutoffs_above_half_the_rate_are_kept_below_it(name, gradient):
+    """Pedalboard's own filters overflow there."""
+    effect, x = find(name)(8000, gradient=gradient), _noise(1, 1, 20000, dtype=torch.float32)
+    y = effect(x, cutoff_frequency_hz=20000.0)
+    assert y.abs().max() < 10 and torch.equal(y, effect(x, cutoff_frequency_hz=3900.0))
+    assert torch.equal(y, find(name)(8000)(x, cutoff_frequency_hz=20000.0))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_ladder_is_pedalboards_to_the_bit(mode, pedalboard):
+    kind = getattr(pedalboard.LadderFilter.Mode, mode)
+    for seed in range(6):
+        values, rate, channels = _drawn("LadderFilter", seed), (*RATES, 8000)[seed % 4], 1 + seed % 2
+        effect = dasp.effects.find("LadderFilter")(rate, mode=mode)
+        for signal in ("noise", "impulse", "burst"):
+            x = _signal(signal, channels, 10000, seed)
+            theirs = pedalboard.LadderFilter(mode=kind, **values)(x[0].numpy(), rate)
+            ours = effect(x, **values)[0].numpy()
+            assert np.array_equal(ours, theirs), f"{(ours != theirs).sum()} samples differ on {signal} at {rate} Hz, {values}"
+
+
+@pytest.mark.parametrize("mode", ["HPF12", "LPF24"])
+def test_ladder_glides_as_the_plugin(mode, pedalboard):
+    """By hand, without our own block renderer: a few jumps far apart, so that glides end; and jumps within glides."""
+    kind = getattr(pedalboard.LadderFilter.Mode, mode)
+    x = _signal("noise", 1, 12800, 0)
+    for every in (1, 100, 150):
+        frames = [_drawn("LadderFilter", k // every) for k in range(400)]
+        plugin, blocks = pedalboard.LadderFilter(mode=kind, **frames[0]), []
+        for k, values in enumerate(frames):
+            if k % every == 0:
+                for name, value in values.items():
+                    setattr(plugin, name, value)
+            blocks.append(plugin.process(x[0, 0, 32 * k : 32 * k + 32].numpy(), 44100, buffer_size=32, reset=False))
+        moving = {name: torch.tensor([[f[name] for f in frames]], dtype=torch.float64) for name in frames[0]}
+        ours = find("LadderFilter")(mode=mode)(x, **moving)
+        assert np.array_equal(ours[0, 0].numpy(), np.concatenate(blocks))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("frames", [1, 60])
+def test_ladder_kernel_is_its_reference(mode, frames):
+    weights, leak = MODES[mode]
+    mix = [*(1.2 * w for w in weights), leak]
+    x = 3 * _noise(2, 2, 60)
+    low = torch.tensor([0.2, 0.1, 1.0, 0.4, 1.0, 0.4], dtype=torch.float64)[:, None]
+    p = low + torch.tensor([0.7, 0.9, 9.0, 0.5, 0.4, 0.5])[:, None] * _noise(2, 6, frames, seed=1).abs().clamp_max(1)
+    state = 0.1 * _noise(2, 2, 5, seed=2)
+    single = [t.float() for t in (x, p.float(), state)]
+    for ours, reference in zip(ladder(*single[:2], mix, single[2]), ladder_reference(*single[:2], mix, single[2]), strict=True):
+        assert torch.equal(ours, reference)
+    g, results = _noise(2, 2, 60, seed=3), []
+    for function in (ladder, ladder_reference):
+        a, b = x.clone().requires_grad_(), p.clone().requires_grad_()
+        y, after = function(a, b, mix, state)
+        results.append([y, after, *torch.autograd.grad(y, (a, b), g)])
+    for ours, reference in zip(*results, strict=True):
+        assert reference.abs().max() > 1e-3
+        torch.testing.assert_close(ours, reference, rtol=1e-10, atol=1e-12)
+
+
+def test_ladder_gradients_over_several_blocks_are_those_of_one_long_differentiation():
+    """The adjoint recomputes its states by blocks of 4096: a control's gradient by differences, in double, past two blocks."""
+    effect, x = find("LadderFilter")(mode="BPF12"), 0.3 * _noise(1, 1, 9000)
+    u = torch.tensor([[0.5, 0.4, 0.3]], dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(effect(x, u)[..., -500:].square().sum(), u)
+    for i in range(3):
+        probes = u.detach() + 1e-6 * torch.eye(3, dtype=torch.float64)[i] * torch.tensor([[1.0], [-1.0]])
+        up, down = (effect(x, p[None])[..., -500:].square().sum() for p in probes)
+        assert abs((up - down) / 2e-6 / gradient[0, i] - 1) < 1e-4
+
+
+def test_ladder_names_its_modes():
+    with pytest.raises(ValueError, match=r"LadderFilter: mode is one of LPF12.*Did you mean 'LPF24'"):
+        find("LadderFilter")(mode="LFP24")(_noise(1, 1, 10))
