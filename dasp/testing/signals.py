@@ -14,6 +14,7 @@ from dasp.effect import Effect
 
 Make = Callable[..., Effect]
 RATE = 44100
+ACTS_DB = -40.0  # an output nearer to the input than this proves nothing
 
 
 def music(rate: float = RATE, seconds: float = 0.1, channels: int = 2, batch: int = 1, seed: int = 0) -> Tensor:
@@ -47,8 +48,14 @@ def width_of(effect: Effect) -> int:
 
 
 def setting(make: Make, **kwargs: Any) -> tuple[Effect, Tensor, Tensor]:
+    """An effect, music, and the first draw at which the one acts on the other: a gate leaves loud music alone at some."""
     effect = make(RATE, **kwargs)
-    return effect, music(channels=width_of(effect)), draw(effect)
+    x = music(channels=width_of(effect))
+    draws = [draw(effect, seed=seed) for seed in range(1, 9)]
+    with torch.no_grad():
+        outputs = ((u, effect(x, u)) for u in draws)
+        acting = (u for u, y in outputs if error_db(y, x.expand_as(y)) > ACTS_DB)
+        return effect, x, next(acting, draws[0])
 
 
 def error_db(a: Tensor, b: Tensor) -> float:
