@@ -1,4 +1,4 @@
-"""The level follower of dynamics effects, and their static gain curve."""
+"""The level follower of dynamics effects, and their static gain curves."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, native, suffix
+from dasp.atoms.libm import libm
+from dasp.atoms.precision import as_plugin
 from gradients.batching import batched
 
 
@@ -61,6 +63,23 @@ def gain_curve_reference(r: Tensor, threshold: Tensor, exponent: Tensor) -> Tens
     over = r >= threshold
     # Below the threshold the base is replaced before the power: a gradient through an unused branch may be NaN.
     return torch.where(over, torch.where(over, r * (1 / threshold), 1.0) ** exponent, 1.0)
+
+
+def gate_curve(r: Tensor, threshold: Tensor, exponent: Tensor) -> Tensor:
+    """g = 1 where r > threshold, else (r / threshold)^exponent; the exponent is ratio - 1 in a gate.
+
+    At r = 0, where the power's slope may be infinite, the derivatives are 0. Arguments as in `gain_curve`.
+    """
+    threshold, exponent = _parameters("gate_curve", r, threshold, exponent)
+    t, e = threshold.to(r.dtype), exponent.to(r.dtype)
+    under = (r > 0) & (r <= t)
+    limit = torch.where(r > 0, 1.0, (e == 0).double())  # what stays where the power is not taken
+    # Elsewhere the base is replaced before the power: a gradient through an unused branch may be NaN.
+    exact = torch.where(under, torch.where(under, r.double() / threshold, 1.0) ** exponent, limit)
+    if r.dtype == torch.float64:
+        return exact
+    rounded = torch.where(under, libm("powf", r * (1 / t), e), limit)
+    return as_plugin(exact, rounded).to(r.dtype)
 
 
 def _parameters(name: str, x: Tensor, *values: Tensor) -> list[Tensor]:
