@@ -41,8 +41,8 @@ def noise_gate(
     key = x if sidechain is None else sidechain
 
     def follow(v: Tensor, name: str, attack: Tensor, release: Tensor) -> Tensor:
-        poles = (ballistics_pole(ms, sample_rate, x.dtype) for ms in (attack, release))
-        level, memory = ballistics(v, *poles, None if state is None else state.get(name))
+        up, down = (ballistics_pole(ms, sample_rate, x.dtype) for ms in (attack, release))
+        level, memory = ballistics(v, up, down, None if state is None else state.get(name))
         if state is not None:
             state[name] = memory
         return level
