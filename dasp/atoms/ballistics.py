@@ -75,7 +75,9 @@ def gate_curve(r: Tensor, threshold: Tensor, exponent: Tensor) -> Tensor:
     under = (r > 0) & (r <= t)
     limit = torch.where(r > 0, 1.0, (e == 0).double())  # what stays where the power is not taken
     # Elsewhere the base is replaced before the power: a gradient through an unused branch may be NaN.
-    exact = torch.where(under, torch.where(under, r.double() / threshold, 1.0) ** exponent, limit)
+    # Not by **: torch's power rounds differently at a signal's last samples, and blocks would not be the whole to the bit.
+    power = torch.exp(exponent * torch.log(torch.where(under, r.double() / threshold, 1.0)))
+    exact = torch.where(under, power, limit)
     if r.dtype == torch.float64:
         return exact
     rounded = torch.where(under, libm("powf", r * (1 / t), e), limit)

@@ -48,14 +48,18 @@ def width_of(effect: Effect) -> int:
 
 
 def setting(make: Make, **kwargs: Any) -> tuple[Effect, Tensor, Tensor]:
-    """An effect, music, and the first draw at which the one acts on the other: a gate leaves loud music alone at some."""
+    """An effect, music, and controls at which the one acts on the other: the first draw, or where that does nothing (a gate
+    leaves loud music alone at most settings) the one of eight that does most."""
     effect = make(RATE, **kwargs)
     x = music(channels=width_of(effect))
-    draws = [draw(effect, seed=seed) for seed in range(1, 9)]
-    with torch.no_grad():
-        outputs = ((u, effect(x, u)) for u in draws)
-        acting = (u for u, y in outputs if error_db(y, x.expand_as(y)) > ACTS_DB)
-        return effect, x, next(acting, draws[0])
+
+    def action(u: Tensor) -> float:
+        with torch.no_grad():
+            y = effect(x, u)
+        return error_db(y, x.expand_as(y))
+
+    first, *others = (draw(effect, seed=seed) for seed in range(1, 9))
+    return effect, x, first if action(first) > ACTS_DB else max(others, key=action)
 
 
 def error_db(a: Tensor, b: Tensor) -> float:
