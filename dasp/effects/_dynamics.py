@@ -26,11 +26,11 @@ FLOOR = 1e-6  # -120 dB: what the detector takes silence for
 _DB = 20 / math.log(10)
 
 
-def time_params(attack_ms: float, release_ms: float, attack: str, release: str) -> tuple[Param, Param]:
+def time_params(attack_ms: float, release_ms: float, attack: str, release: str, prefix: str = "") -> tuple[Param, Param]:
     """Attack and release as real time constants, with their defaults and what they do."""
     return (
-        Param("attack_ms", "ms", 0.1, 200.0, attack_ms, "log", f"{attack}; a real time constant, to 63 %"),
-        Param("release_ms", "ms", 1.0, 1000.0, release_ms, "log", f"{release}; a real time constant, to 63 %"),
+        Param(f"{prefix}attack_ms", "ms", 0.1, 200.0, attack_ms, "log", f"{attack}; a real time constant, to 63 %"),
+        Param(f"{prefix}release_ms", "ms", 1.0, 1000.0, release_ms, "log", f"{release}; a real time constant, to 63 %"),
     )
 
 
@@ -79,11 +79,31 @@ def level_db(key: Tensor, sample_rate: float, effect: str, detector: str, stereo
 
 
 def soft_excess(over_db: Tensor, knee_db: Tensor) -> Tensor:
-    """max(over, 0) with a parabola of width knee_db around 0: continuous with its slope; finite with its derivatives at knee 0."""
+    """max(over, 0) with a parabola of width knee_db around 0: continuous as its slope is, with finite gradients at knee 0."""
     half = knee_db / 2
     inside = torch.minimum((over_db + half).clamp_min(0), knee_db)
     share = inside / torch.where(knee_db > 0, knee_db, 1.0)
     return share * inside / 2 + (over_db - half).clamp_min(0)
+
+
+def reduction_db(
+    level: Tensor,
+    threshold: Tensor,
+    ratio: Tensor,
+    knee: Tensor,
+    attack_ms: Tensor,
+    release_ms: Tensor,
+    sample_rate: float,
+    state: dict | None,
+    smoothing: str = "decoupled",
+) -> Tensor:
+    """By how much a compressor turns down at a level, in dB, with attack and release."""
+    reduction = (1 - 1 / ratio) * soft_excess(level - threshold, knee)
+    attack, release = pole(attack_ms, sample_rate), pole(release_ms, sample_rate)
+    if smoothing == "branching":
+        return follow(reduction, attack, release, state, "reduction")
+    peak = follow(reduction, torch.zeros_like(release), release, state, "peak")
+    return average(peak, attack, state, "reduction")
 
 
 def db_to_linear(db: Tensor) -> Tensor:
@@ -107,7 +127,7 @@ def delayed(x: Tensor, samples: int, state: dict | None) -> Tensor:
 
 
 class Linked(Effect):
-    """Base of effects with the options `stereo_link` and `lookahead_ms`."""
+    """Base of effects with the option `stereo_link`; where they have it, also `lookahead_ms`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -116,4 +136,4 @@ class Linked(Effect):
     @property
     def latency(self) -> int:
         """By how many samples the output is late: the look-ahead."""
-        return lookahead_samples(self.settings["lookahead_ms"], self.sample_rate)
+        return lookahead_samples(self.settings.get("lookahead_ms", 0.0), self.sample_rate)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from dasp.atoms.level import as_controls
@@ -51,13 +50,7 @@ def studio_compressor(
     dynamics.check_option("StudioCompressor", "smoothing", smoothing, SMOOTHINGS)
     key = x if sidechain is None else sidechain
     level = dynamics.level_db(key, sample_rate, "StudioCompressor", detector, stereo_link, state)
-    reduction = (1 - 1 / slope) * dynamics.soft_excess(level - threshold, knee)
-    rise, fall = dynamics.pole(attack, sample_rate), dynamics.pole(release, sample_rate)
-    if smoothing == "decoupled":
-        peak = dynamics.follow(reduction, torch.zeros_like(fall), fall, state, "peak")
-        reduction = dynamics.average(peak, rise, state, "reduction")
-    else:
-        reduction = dynamics.follow(reduction, rise, fall, state, "reduction")
+    reduction = dynamics.reduction_db(level, threshold, slope, knee, attack, release, sample_rate, state, smoothing)
     gain = (1 - wet) + wet * dynamics.db_to_linear(makeup - reduction)
     return dynamics.delayed(x, dynamics.lookahead_samples(lookahead_ms, sample_rate), state) * gain.to(x.dtype)
 

@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from dasp.atoms.ballistics import gate_curve
+from dasp.atoms.crossover import three_bands
 from dasp.atoms.ramp import ramp, ramp_reference
 from dasp.effects import find, registry
 from dasp.effects._dynamics import soft_excess
+from dasp.effects.de_esser import DeEsser
 from dasp.effects.expander import Expander
+from dasp.effects.multiband_compressor import MultibandCompressor
 from dasp.effects.studio_compressor import StudioCompressor
 from dasp.testing import CHECKS, music
 from dasp.testing.signals import error_db, setting
@@ -75,6 +78,19 @@ def test_moving_controls_equal_pedalboard_block_by_block_to_the_bit(name, rate, 
     assert np.array_equal(ours, np.concatenate(blocks, 1))
 
 
+def test_streamed_blocks_with_new_controls_equal_pedalboard_to_the_bit(pedalboard):
+    """The state carries a glide that has not ended: blocks shorter and longer than the ramp, a new threshold at each."""
+    x, generator = _signal("noise", 2, 44100, 480), np.random.default_rng(0)
+    plugin, state = pedalboard.Limiter(), None
+    for block in np.split(x, np.cumsum([120, 17, 17, 5, 100, 30, 44, 45]), axis=1):  # a larger one later would reset the plugin
+        values = _draw("Limiter", generator)
+        for key, value in values.items():
+            setattr(plugin, key, value)
+        theirs = plugin.process(block, 44100, reset=False)
+        ours, state = find("Limiter")().stream(torch.from_numpy(block)[None], state, **values)
+        assert np.array_equal(ours[0].numpy(), theirs)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_ramp_is_its_reference(dtype):
     """Targets that rest, move every sample, and change in the middle of a ramp; values to the bit, gradients of all targets."""
@@ -125,10 +141,8 @@ OPTIONS = {
     "StudioCompressor unlinked": lambda rate=44100, **kw: StudioCompressor(rate, stereo_link="none", **kw),
     "Expander peak mean": lambda rate=44100, **kw: Expander(rate, detector="peak", stereo_link="mean", **kw),
     "Expander unlinked late": lambda rate=44100, **kw: Expander(rate, stereo_link="none", lookahead_ms=1.0, **kw),
-    "DeEsser wide": lambda rate=44100, **kw: find("DeEsser")(rate, mode="wide", **kw),
-    "MultibandCompressor rms mean": lambda rate=44100, **kw: find("MultibandCompressor")(
-        rate, detector="rms", stereo_link="mean", **kw
-    ),
+    "DeEsser wide": lambda rate=44100, **kw: DeEsser(rate, mode="wide", **kw),
+    "MultibandCompressor rms mean": lambda rate=44100, **kw: MultibandCompressor(rate, detector="rms", stereo_link="mean", **kw),
 }
 SOUND = ("finite", "gradients", "shapes", "dual_mono", "streaming", "frames", "sidechain")
 
@@ -343,6 +357,103 @@ def test_any_blocks_are_the_whole_to_the_bit(name, dtype):
         assert torch.equal(torch.cat(blocks, -1), whole)
 
 
+def _tone(frequency, level_db, rate, seconds=0.5):
+    t = torch.arange(round(seconds * rate), dtype=torch.float64) / rate
+    return (10 ** (level_db / 20) * torch.sin(2 * torch.pi * frequency * t))[None, None]
+
+
+def _gain_db(y, x, rate):
+    """Of a steady tone, over its last 0.1 s."""
+    last = round(0.1 * rate)
+    return float(10 * torch.log10(y[..., -last:].square().sum() / x[..., -last:].square().sum()))
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 192000])
+@pytest.mark.parametrize("crossovers", [(40.0, 12000.0), (200.0, 3000.0), (1000.0, 1000.0)])
+def test_bands_sum_flat(rate, crossovers):
+    """What comes out where nothing compresses: the same magnitude at all frequencies, to 0.01 dB, in single precision as well."""
+    x = torch.zeros(1, 1, 2 * rate)
+    x[..., 0] = 1.0
+    values = dict(zip(("low_crossover_hz", "high_crossover_hz"), crossovers, strict=True))
+    values |= {f"{band}_ratio": 1.0 for band in ("low", "mid", "high")}
+    effect = MultibandCompressor(rate)
+    for dtype in (torch.float32, torch.float64):
+        y = effect(x.to(dtype), **values)
+        db = 20 * torch.log10(torch.fft.rfft(y.double()).abs())
+        assert db.abs().max() < 0.01, f"{db.abs().max():.4f} dB"
+    assert (y - x).abs().max() > 0.01  # the phase is another
+
+
+@pytest.mark.parametrize(("rate", "upper"), [(44100, 3000.0), (8000, 3900.0)])
+def test_bands_are_linkwitz_riley(rate, upper):
+    """Against scipy's Butterworth filters, squared; the upper crossover is limited to fs/2 - 100 Hz."""
+    signal = pytest.importorskip("scipy.signal")
+    x = torch.zeros(1, 1, rate, dtype=torch.float64)
+    x[..., 0] = 1.0
+    hertz = [torch.full((1, 1, 1), f, dtype=torch.float64) for f in (200.0, upper if rate > 8000 else 12000.0)]
+    bands = torch.fft.rfft(three_bands(x, *hertz, rate)[:, 0, 0]).abs().numpy()
+
+    def squared(kind, frequency):
+        return abs(signal.freqz(*signal.butter(2, frequency, kind, fs=rate), worN=rate // 2 + 1, include_nyquist=True)[1]) ** 2
+
+    high_of_low = squared("high", 200.0)
+    expected = (squared("low", 200.0), high_of_low * squared("low", upper), high_of_low * squared("high", upper))
+    for ours, theirs in zip(bands, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-9)
+
+
+def test_a_band_is_compressed_for_itself():
+    """A loud low tone is turned down by the compressor's law, a quiet high one is not, whichever of both is there."""
+    rate = 44100
+    low, high = _tone(60.0, -6.0, rate), _tone(9000.0, -30.0, rate)
+    effect = MultibandCompressor(rate, knee_db=0.0)
+    values = {
+        "low_threshold_db": -26.0,
+        "low_ratio": 2.0,
+        "low_attack_ms": 0.1,
+        "low_release_ms": 1000.0,
+        "low_makeup_gain_db": 4.0,
+    }
+    y = effect(low + high, **values)
+    alone = effect(high, **values)
+    assert _gain_db(alone, high, rate) == pytest.approx(0.0, abs=0.01)
+    assert _gain_db(y - alone, low, rate) == pytest.approx(-10.0 + 4.0, abs=0.15)  # the release lets go a little in each cycle
+
+
+def test_multiband_is_three_studio_compressors():
+    x, effect = music(), MultibandCompressor(knee_db=3.0, detector="rms")
+    u = setting(MultibandCompressor)[2]
+    values = {k: float(v) for k, v in effect.physical(u).items()}
+    crossovers = [torch.full((1, 1, 1), values.pop(f"{side}_crossover_hz"), dtype=torch.float64) for side in ("low", "high")]
+    bands = three_bands(x, *crossovers, 44100)
+    expected = sum(
+        StudioCompressor(detector="rms")(
+            band, knee_db=3.0, **{k.removeprefix(f"{name}_"): v for k, v in values.items() if k.startswith(name)}
+        )
+        for name, band in zip(("low", "mid", "high"), bands, strict=True)
+    )
+    assert error_db(effect(x, u), expected) < -240
+
+
+@pytest.mark.parametrize("mode", ["band", "wide"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_de_esser_is_transparent_below_its_threshold(mode, dtype):
+    """Sample for sample, however loud the rest is."""
+    x = (_tone(200.0, -3.0, 44100) + _tone(6500.0, -40.0, 44100)).to(dtype)
+    assert torch.equal(DeEsser(mode=mode)(x, threshold_db=-20.0, ratio=20.0), x)
+
+
+def test_de_esser_turns_the_band_down_and_leaves_the_rest():
+    rate, values = 44100, {"threshold_db": -30.0, "ratio": 3.0, "attack_ms": 0.1, "release_ms": 500.0}
+    sibilant, voice = _tone(6500.0, -9.0, rate), _tone(200.0, -12.0, rate)
+    for mode, of_voice in (("band", 0.0), ("wide", -14.0)):
+        effect = DeEsser(rate, mode=mode)
+        y = effect(sibilant + voice, **values)
+        spectrum = torch.fft.rfft(y[0, 0, -rate // 10 :]).abs() / torch.fft.rfft((sibilant + voice)[0, 0, -rate // 10 :]).abs()
+        assert 20 * torch.log10(spectrum[650]).item() == pytest.approx(-14.0, abs=0.3)
+        assert 20 * torch.log10(spectrum[20]).item() == pytest.approx(of_voice, abs=0.3)
+
+
 def test_unknown_options_are_named():
     with pytest.raises(ValueError, match=r"StudioCompressor: detector is one of peak, rms; got 'peek'. Did you mean 'peak'"):
         StudioCompressor(detector="peek")(music())
@@ -350,3 +461,5 @@ def test_unknown_options_are_named():
         Expander(stereo_link="sum")(music())
     with pytest.raises(ValueError, match="StudioCompressor: smoothing is one of decoupled, branching"):
         StudioCompressor(smoothing="linear")(music())
+    with pytest.raises(ValueError, match="DeEsser: mode is one of band, wide"):
+        DeEsser(mode="split")(music())
