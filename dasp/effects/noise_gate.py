@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dasp.atoms.ballistics import ballistics, gate_curve
+from dasp.atoms.ballistics import ballistics, gain_curve
 from dasp.atoms.level import as_controls, ballistics_pole, db_to_gain
 from dasp.atoms.precision import as_plugin
 from dasp.effect import Effect
@@ -56,7 +56,7 @@ def noise_gate(
     exponent = slope - 1
     if x.dtype != torch.float64:
         exponent = as_plugin(exponent, slope.detach().float() - 1)
-    return x * gate_curve(level, db_to_gain(threshold, x.dtype, floor_db=-200.0), exponent)
+    return x * gain_curve(level, db_to_gain(threshold, x.dtype, floor_db=-200.0), exponent, below=True)
 
 
 class NoiseGate(Effect):
