@@ -1,7 +1,7 @@
 // The system's float32 elementary functions, value for value what the plugins call; and tanh with its derivative.
 #include "common.h"
 
-DASP_EXPORT int64_t dasp_abi() { return 1; }
+DASP_EXPORT int64_t dasp_abi() { return 2; }
 
 namespace {
 
