@@ -25,9 +25,9 @@ def delay_line(
     """What comes out of a line that is fed x and its own output.
 
     Prompt: w[n] = x[n] + feedback[n] out[n], with out[n] = w read delay[n] samples ago. Late:
-    w[n] = x[n] + feedback[n-1] out[n-1], so that even a delay of 0 can be read. Between samples the read is linear: its derivative in the delay is true, with kinks
-    at whole samples. Or it is Thiran's first-order all-pass, which keeps every magnitude. Float32 in float32; the backward
-    pass is the exact adjoint in double. Second derivatives are refused.
+    w[n] = x[n] + feedback[n-1] out[n-1], so that even a delay of 0 can be read. Between samples the read is linear: its
+    derivative in the delay is true, with kinks at whole samples. Or it is Thiran's first-order all-pass, which keeps every
+    magnitude. Float32 in float32; the backward pass is the exact adjoint in double. Second derivatives are refused.
 
     Args:
         x: audio (B, C, T).
