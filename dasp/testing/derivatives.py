@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -72,12 +73,18 @@ def check_gradients(make: Make) -> None:
             return effect(x, torch.where(true.reshape(shape), v, u))
 
         inputs = (x, u.clone().requires_grad_(bool(true.any())))
-        if any(t.requires_grad for t in inputs):
-            assert torch.autograd.gradcheck(run, inputs, fast_mode=True, atol=1e-4, rtol=1e-3), effect.name
+        # A kink of a piecewise smooth effect (linear interpolation at a whole sample) that lies within the step spoils the
+        # difference, not the derivative: a shorter step leaves it out. A wrong derivative fails both.
+        if any(t.requires_grad for t in inputs) and not _agrees(run, inputs, 1e-6, raise_exception=False):
+            assert _agrees(run, inputs, 1e-8), effect.name
 
     check(u)
     if not effect.static and effect.controls:
         check(u[..., None] + torch.linspace(-0.1, 0.1, 5, dtype=u.dtype))
+
+
+def _agrees(run: Callable[..., Tensor], inputs: tuple[Tensor, ...], step: float, raise_exception: bool = True) -> bool:
+    return torch.autograd.gradcheck(run, inputs, eps=step, fast_mode=True, atol=1e-4, rtol=1e-3, raise_exception=raise_exception)
 
 
 def check_float32_gradient(make: Make) -> None:

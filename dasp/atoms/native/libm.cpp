@@ -25,9 +25,13 @@ DASP_UNARY(sinf)
 DASP_UNARY(cosf)
 DASP_UNARY(tanf)
 DASP_UNARY(tanhf)
+DASP_UNARY(log10f)
 
 DASP_EXPORT void libm_powf(const float* x, const float* e, float* y, int64_t count, int64_t threads) {
     each(count, threads, [&](int64_t i) { y[i] = ::powf(x[i], e[i]); });
+}
+DASP_EXPORT void libm_tan(const double* x, double* y, int64_t count, int64_t threads) {
+    each(count, threads, [&](int64_t i) { y[i] = std::tan(x[i]); });
 }
 DASP_EXPORT void tanh_f64(const double* x, double* y, int64_t count, int64_t threads) {
     each(count, threads, [&](int64_t i) { y[i] = std::tanh(x[i]); });
