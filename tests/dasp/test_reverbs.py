@@ -1,0 +1,134 @@
+"""The reverbs: equal to the plugin where there is one, and each one's defining property."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from dasp.atoms import freeverb
+from dasp.effects.reverb import Reverb
+
+HOP = 32
+
+
+def _signal(kind: str, channels: int, rate: int, samples: int, seed: int) -> torch.Tensor:
+    generator = np.random.default_rng(seed)
+    if kind == "noise":
+        x = 0.3 * generator.standard_normal((channels, samples))
+    elif kind == "impulse":
+        x = np.zeros((channels, samples))
+        x[:, 100] = 1.0
+    else:
+        t = np.arange(samples) / rate
+        x = np.stack([np.sin(2 * np.pi * f * t) * np.exp(-3 * t) for f in 220 * (1 + np.arange(channels))])
+    return torch.tensor(x, dtype=torch.float32)[None]
+
+
+def _noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+CASES = [
+    pytest.param(rate, channels, kind, id=f"{rate}-{channels}-{kind}")
+    for rate, channels, kind in itertools.product((44100, 48000, 96000), (1, 2), ("noise", "impulse", "burst"))
+]
+
+
+@pytest.mark.parametrize(("rate", "channels", "kind"), CASES)
+def test_reverb_is_the_plugin_to_the_bit(pedalboard, rate, channels, kind):
+    generator = np.random.default_rng(rate + channels)
+    x = _signal(kind, channels, rate, 9000, channels)
+    for _ in range(10):
+        values = {q.name: float(v) for q, v in zip(Reverb.controls, generator.random(5), strict=True)}
+        theirs = pedalboard.Reverb(**values)(x[0].numpy(), rate)
+        assert np.abs(theirs - x[0].numpy()).max() > 1e-3
+        assert np.array_equal(Reverb(rate)(x, **values)[0].numpy(), theirs)
+
+
+def _by_hand(pedalboard, x: np.ndarray, values: dict[str, np.ndarray], rate: int, **settings: float) -> np.ndarray:
+    """The plugin's own glide: new values every HOP samples, its state going on."""
+    plugin = pedalboard.Reverb(**{k: float(v[0]) for k, v in values.items()}, **settings)
+    blocks = []
+    for k in range(x.shape[1] // HOP):
+        for name, value in values.items():
+            setattr(plugin, name, float(value[k]))
+        blocks.append(plugin.process(x[:, HOP * k : HOP * (k + 1)], rate, buffer_size=HOP, reset=False))
+    return np.concatenate(blocks, 1)
+
+
+@pytest.mark.parametrize(("rate", "channels"), list(itertools.product((44100, 48000, 96000), (1, 2))))
+def test_reverb_glides_as_the_plugin_does_to_the_bit(pedalboard, rate, channels):
+    generator = torch.Generator().manual_seed(rate)
+    for case in range(10):
+        x = _signal(("noise", "impulse", "burst")[case % 3], channels, rate, HOP * 150, case)
+        u = torch.rand(1, 5, 150, generator=generator, dtype=torch.float64)
+        u[..., 40:100] = u[..., 40:41]  # long enough for the glide to arrive
+        u[:, :, 120:] = u[:, :, :1] if case % 2 else u[:, :, 120:]
+        effect = Reverb(rate)
+        values = {k: v[0].numpy() for k, v in effect.physical(u).items()}
+        ours = effect(x, u)[0].numpy()
+        assert np.array_equal(ours, _by_hand(pedalboard, x[0].numpy(), values, rate))
+        assert np.array_equal(ours, Reverb(rate, gradient="fd")(x, u)[0].numpy())
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_reverb_in_blocks_is_the_whole_to_the_bit(moving):
+    x, effect = _signal("noise", 2, 44100, HOP * 100, 0), Reverb()
+    u = torch.rand(1, 5, 100, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    u = u if moving else u[..., 0]
+    whole, state, blocks = effect(x, u), None, []
+    for a, b in itertools.pairwise((0, 1, 7, 7, 30, 100)):
+        part = u if not moving else u[..., a:b] if b > a else u[..., a]
+        block, state = effect.stream(x[..., HOP * a : HOP * b], state, part)
+        blocks.append(block)
+    assert torch.equal(torch.cat(blocks, -1), whole)
+
+
+def test_reverb_glides_between_blocks_of_different_settings_as_the_plugin_does(pedalboard):
+    x, effect = _signal("noise", 2, 44100, 4096, 0), Reverb()
+    plugin = pedalboard.Reverb(room_size=0.2, wet_level=0.9)
+    first = plugin.process(x[0, :, :2048].numpy(), 44100, reset=False)
+    plugin.room_size, plugin.wet_level, plugin.freeze_mode = 0.8, 0.4, 1.0
+    second = plugin.process(x[0, :, 2048:].numpy(), 44100, reset=False)
+    a, state = effect.stream(x[..., :2048], None, room_size=0.2, wet_level=0.9)
+    b, _ = Reverb(freeze_mode=1.0).stream(x[..., 2048:], state, room_size=0.8, wet_level=0.4)
+    assert np.array_equal(a[0].numpy(), first)
+    assert np.array_equal(b[0].numpy(), second)
+
+
+def test_a_frozen_room_is_the_plugins_and_ignores_its_size(pedalboard):
+    x = _signal("noise", 2, 44100, 5000, 0)
+    effect = Reverb(freeze_mode=1.0)
+    for kind in ("autodiff", "fd"):
+        frozen = Reverb(freeze_mode=1.0, gradient=kind)(x, room_size=0.9)
+        assert np.array_equal(frozen[0].numpy(), pedalboard.Reverb(room_size=0.9, freeze_mode=1.0)(x[0].numpy(), 44100))
+    torch.testing.assert_close(effect(x), x * 0.8)
+    room = torch.tensor([0.5], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.grad(effect(x, room_size=room).square().sum(), room)[0] == 0
+
+
+@pytest.mark.parametrize("frames", [1, 700])
+@pytest.mark.parametrize("sides", [1, 2])
+def test_freeverbs_kernel_is_its_reference(frames, sides):
+    feed, lengths = _noise(2, 1, frames if frames > 1 else 700), freeverb.line_lengths(8000, sides)
+    f, d = (0.3 + 0.5 * torch.rand(2, frames, dtype=torch.float64) for _ in range(2))
+    state = 0.1 * _noise(2, sum(lengths) + len(freeverb.COMBS) * sides, seed=1)
+    inputs = [t.requires_grad_() for t in (feed, f, d)]
+    out = [run(*inputs, *rest) for run, rest in _ways(state, lengths)]
+    torch.testing.assert_close(out[0], out[1], rtol=1e-12, atol=1e-12)
+    g = _noise(*out[0][0].shape, seed=2)
+    for ours, reference in zip(*(torch.autograd.grad(y, inputs, g) for y, _ in out), strict=True):
+        assert reference.abs().max() > 1e-3
+        torch.testing.assert_close(ours, reference, rtol=1e-9, atol=1e-12)
+
+
+def _ways(state, lengths):
+    return (freeverb._Freeverb.apply, (state, lengths)), (freeverb.freeverb_reference, (lengths, state))
+
+
+def test_every_frame_of_a_reverb_has_a_gradient():
+    u = torch.rand(1, 5, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    Reverb()(_signal("noise", 2, 44100, 40 * 128, 0), u).square().sum().backward()
+    # A comb's first echo comes after 1116 samples, so feedback that came later cannot be heard yet.
+    assert (u.grad[0, 2:] != 0).all() and (u.grad[0, :2, :20] != 0).all()
