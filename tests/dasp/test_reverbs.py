@@ -4,9 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.signal
 import torch
 
 from dasp.atoms import freeverb
+from dasp.atoms.network import Network, network_reference
+from dasp.effects import find
+from dasp.effects.feedback_delay_network import FeedbackDelayNetwork
 from dasp.effects.reverb import Reverb
 
 HOP = 32
@@ -132,3 +136,82 @@ def test_every_frame_of_a_reverb_has_a_gradient():
     Reverb()(_signal("noise", 2, 44100, 40 * 128, 0), u).square().sum().backward()
     # A comb's first echo comes after 1116 samples, so feedback that came later cannot be heard yet.
     assert (u.grad[0, 2:] != 0).all() and (u.grad[0, :2, :20] != 0).all()
+
+
+def _everything() -> Network:
+    """A network with each instruction, in loops that do not blow up."""
+    net = Network()
+    a, b, c, loop = net.line(20), net.line(31), net.line(7), net.line(11)
+    left, right = net.input(0), net.input(1)
+    echo = net.sum(net.slide(a, 0), net.diff(net.step(b, 1), net.tap(loop, 11)))
+    spread = net.all_pass(net.scaled(left, echo, 2), c, 5, 3)
+    dark = net.one_pole(spread, 4, 5)
+    net.write(a, net.scaled(right, dark, 6))
+    net.write(b, net.diff(spread, left))
+    net.write(loop, net.scaled(0, dark, 2))
+    net.output(0, dark)
+    net.output(1, net.sum(echo, right))
+    return net
+
+
+@pytest.mark.parametrize("frames", [1, 600])
+def test_the_network_kernel_is_its_reference(frames):
+    net, x = _everything(), _noise(2, 2, 600)
+    low = torch.tensor([3.3, 4.2, 0.2, -0.6, 0.3, 0.3, 0.2], dtype=torch.float64)[:, None]
+    high = torch.tensor([17.7, 29.4, 0.4, 0.6, 0.6, 0.6, 0.4], dtype=torch.float64)[:, None]
+    params = low + (high - low) * torch.rand(2, 7, frames, dtype=torch.float64)
+    inputs = [t.requires_grad_() for t in (x, params)]
+    state = 0.1 * _noise(2, sum(net.sizes), seed=1)
+    ours, reference = net.run(*inputs, state), network_reference(*inputs, state, net)
+    torch.testing.assert_close(ours, reference, rtol=1e-11, atol=1e-11)
+    g = _noise(*ours[0].shape, seed=2)
+    grads = [torch.autograd.grad(y, inputs, g) for y, _ in (ours, reference)]
+    for a, b in zip(*grads, strict=True):
+        assert (b != 0).all(1).any()
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+    single = net.run(x.detach().float(), params, state.float())[0]
+    torch.testing.assert_close(single.double(), ours[0].detach(), rtol=1e-4, atol=1e-5)
+    blocks, memory = [], state
+    for a, b in itertools.pairwise((0, 1, 1, 250, 600)):
+        y, memory = net.run(x[..., a:b], params if frames == 1 else params[..., a:b], memory)
+        blocks.append(y)
+    assert torch.equal(torch.cat(blocks, -1), ours[0])
+
+
+def _decay_s(h: np.ndarray, rate: int, low_hz: float, high_hz: float) -> float:
+    """RT60 of a band by Schroeder's backward integration, -5 to -35 dB."""
+    band = scipy.signal.sosfilt(scipy.signal.butter(4, (low_hz, high_hz), "bandpass", fs=rate, output="sos"), h)
+    left = np.cumsum(band[::-1] ** 2)[::-1]
+    level = 10 * np.log10(left / left[0])
+    n = np.flatnonzero((level < -5) & (level > -35))
+    return -60 / np.polyfit(n / rate, level[n], 1)[0]
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+@pytest.mark.parametrize("lines", [8, 16])
+@pytest.mark.parametrize(("low", "high", "size"), [(1.5, 0.7, 1.0), (3.0, 0.3, 0.5), (0.5, 2.0, 2.0)])
+def test_a_feedback_delay_networks_decay_is_the_set_one(rate, lines, low, high, size):
+    effect = FeedbackDelayNetwork(rate, lines=lines)
+    impulse = torch.zeros(1, 1, int(1.2 * rate * max(low, high)), dtype=torch.float64)
+    impulse[..., 0] = 1
+
+    def response(crossover: float) -> np.ndarray:
+        settings = {"decay_low_s": low, "decay_high_s": high, "size": size, "crossover_frequency_hz": crossover}
+        return effect(impulse, mix=1.0, **settings)[0, 0].numpy()
+
+    assert _decay_s(response(2500.0), rate, 60, 240) == pytest.approx(low, rel=0.1)
+    assert _decay_s(response(400.0), rate, 2500, 3600) == pytest.approx(high, rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["FeedbackDelayNetwork"])
+def test_a_network_falls_silent_at_every_corner(name):
+    """The longest decays, and controls that jump between their ends: what stays is less than what was."""
+    effect = find(name)(8000)
+    corners = torch.tensor(list(itertools.product((0.0, 1.0), repeat=len(effect.controls))), dtype=torch.float64)
+    x = torch.zeros(len(corners), 2, 12000)
+    x[..., :1000] = _noise(2, 1000).float().sign()
+    for u in (corners, torch.stack([corners, corners.flip(0)] * 6, -1)):
+        y = effect(x, u)
+        assert y.isfinite().all() and y.abs().amax() < 100
+        early, late = (part.double().square().sum((1, 2)) for part in (y[..., :4000], y[..., -4000:]))
+        assert (late < early).all()
