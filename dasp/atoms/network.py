@@ -56,7 +56,7 @@ class Network:
         return self._add(_SLIDE, 2, line, param)
 
     def step(self, line: int, param: int) -> int:
-        """The line's value a parameter's number of whole samples ago, in [1, size - 1]; the gradient of the number is the one that
+        """The line's value a parameter's number of whole samples ago, in [1, size - 1]; the number's gradient is the one that
         linear interpolation would have."""
         return self._add(_STEP, 2, line, param)
 

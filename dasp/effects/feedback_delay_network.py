@@ -34,8 +34,8 @@ def feedback_delay_network(
     reverberators", AES 90, 1991).
 
     Delay lines feed each other through a Hadamard matrix, which is orthogonal: without absorption nothing would decay. Behind a
-    line of m samples stands a first-order shelf of gain 10^(-3 m / (fs T)), so that 60 dB are gone after T seconds whatever way an
-    echo took: T = decay_low_s at low and decay_high_s at high frequencies, in the middle (in dB) at the crossover.
+    line of m samples stands a first-order shelf of gain 10^(-3 m / (fs T)), so that 60 dB are gone after T seconds whichever way
+    an echo took: T = decay_low_s at low and decay_high_s at high frequencies, in the middle (in dB) at the crossover.
     Each channel enters and leaves the lines with signs of its own, orthogonal to the others'.
 
     Args:
@@ -52,9 +52,8 @@ def feedback_delay_network(
     at_one = [ms * sample_rate / 1000 for ms in DELAYS_MS[:: 16 // lines]]
     delays = scale * torch.tensor(at_one, dtype=torch.float64, device=x.device)[:, None]
     whole = delays + (delays.round() - delays).detach()  # what the lines really do decides how much they absorb
-    b0, b1, a1 = _absorption(
-        *(torch.exp(-3 * math.log(10) * whole / (sample_rate * t)) for t in (low, high)), crossover, sample_rate
-    )
+    low_gain, high_gain = (torch.exp(-3 * math.log(10) * whole / (sample_rate * t)) for t in (low, high))
+    b0, b1, a1 = _absorption(low_gain, high_gain, crossover, sample_rate)
     spread, level = (torch.full_like(whole[:, :1], gain / math.sqrt(lines)) for gain in (1.0, _WET_GAIN))
     longest = [math.ceil(d * LARGEST) + 2 for d in at_one]
     params = torch.cat([t.expand(-1, -1, b0.shape[2]) for t in (delays, b0, b1, -a1, spread, level)], 1)

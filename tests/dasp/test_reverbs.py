@@ -9,7 +9,9 @@ import torch
 
 from dasp.atoms import freeverb
 from dasp.atoms.network import Network, network_reference
+from dasp.chain import Chain
 from dasp.effects import find
+from dasp.effects.convolution import Convolution, convolution
 from dasp.effects.feedback_delay_network import FeedbackDelayNetwork
 from dasp.effects.reverb import Reverb
 
@@ -215,3 +217,90 @@ def test_a_network_falls_silent_at_every_corner(name):
         assert y.isfinite().all() and y.abs().amax() < 100
         early, late = (part.double().square().sum((1, 2)) for part in (y[..., :4000], y[..., -4000:]))
         assert (late < early).all()
+
+
+def _snr_db(ours: np.ndarray, theirs: np.ndarray) -> float:
+    error = np.square(ours.astype(float) - theirs).sum()
+    return 10 * np.log10(np.square(theirs.astype(float)).sum() / max(error, 1e-300))
+
+
+def _response(generator: np.random.Generator, samples: int) -> np.ndarray:
+    h = generator.standard_normal((generator.integers(1, 3), samples)) * np.exp(-np.arange(samples) / (0.2 * samples))
+    return (generator.uniform(0.01, 3) * h).astype(np.float32)
+
+
+@pytest.mark.parametrize(("rate", "channels", "kind"), CASES)
+def test_convolution_is_the_plugin(pedalboard, rate, channels, kind):
+    generator = np.random.default_rng(rate + channels)
+    x = _signal(kind, channels, rate, 6000, channels)
+    for case in range(10):
+        h, mix = _response(generator, int(generator.integers(1, 4000))), float(generator.random())
+        ir_rate = (None, 48000, 22050)[case % 3]
+        effect = Convolution(rate, impulse_response=h, impulse_response_rate=ir_rate)
+        theirs = pedalboard.Convolution(h, mix=mix, sample_rate=ir_rate or rate)(x[0].numpy(), rate)
+        assert _snr_db(effect(x, mix=mix)[0].detach().numpy(), theirs) > (100 if ir_rate in (None, rate) else 95)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_convolution_glides_as_the_plugin_does(pedalboard, channels):
+    h = _response(np.random.default_rng(1), 700)
+    x = _signal("noise", channels, 44100, HOP * 200, 0)
+    u = torch.rand(1, 1, 200, dtype=torch.float64)
+    u[..., 40:140] = u[..., 40:41]
+    plugin, blocks = pedalboard.Convolution(h, mix=float(u[0, 0, 0]), sample_rate=44100), []
+    for k in range(200):
+        plugin.mix = float(u[0, 0, k])
+        blocks.append(plugin.process(x[0, :, HOP * k : HOP * (k + 1)].numpy(), 44100, buffer_size=HOP, reset=False))
+    for strategy in ("autodiff", "fd"):
+        ours = Convolution(impulse_response=h, gradient=strategy)(x, u)[0].detach().numpy()
+        assert _snr_db(ours, np.concatenate(blocks, 1)) > 120
+
+
+def test_convolution_in_blocks_is_the_whole():
+    x, effect = _signal("noise", 2, 44100, 5000, 0), Convolution(learnable=False)
+    assert not list(effect.parameters())
+    state, blocks = None, []
+    for a, b in itertools.pairwise((0, 1, 1, 900, 5000)):
+        y, state = effect.stream(x[..., a:b], state, mix=0.4)
+        blocks.append(y)
+    assert torch.equal(torch.cat(blocks, -1), effect(x, mix=0.4))
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+def test_the_impulse_response_has_the_true_gradient(normalise):
+    x = _noise(2, 2, 300)
+    h = _noise(2, 50, seed=1).requires_grad_()
+
+    def loss(h: torch.Tensor) -> torch.Tensor:
+        return convolution(x, mix=0.7, impulse_response=h.expand(2, -1, -1), normalise=normalise)
+
+    assert torch.autograd.gradcheck(loss, (h,), fast_mode=True)
+    effect = Convolution(impulse_response=h.detach(), normalise=normalise)
+    (effect(x, mix=0.7) ** 2).sum().backward()
+    torch.testing.assert_close(effect.impulse_response.grad, torch.autograd.grad((loss(h) ** 2).sum(), h)[0])
+
+
+def test_an_impulse_response_is_learnt_through_the_plugin():
+    target = Convolution(impulse_response=_noise(1, 40, seed=3).float(), learnable=False)
+    effect = Chain(Convolution(impulse_response=_noise(1, 40, seed=4).float()), gradient="fd")
+    x = _noise(1, 1, 2000).float()
+    goal = target(x, mix=1.0)
+    optimiser = torch.optim.Adam(effect.parameters(), lr=0.05)
+    losses = []
+    for _ in range(150):
+        optimiser.zero_grad()
+        loss = (effect(x, mix=1.0) - goal).square().mean()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 1e-4 * losses[0]
+
+
+def test_convolution_refuses_what_it_cannot_do():
+    with pytest.raises(ValueError, match=r"Convolution: impulse_response must be .*got torch.float32 of \(3, 10\)"):
+        Convolution(impulse_response=torch.zeros(3, 10))
+    with pytest.raises(ValueError, match="normalise=False"):
+        Convolution(normalise=False, gradient="fd")(torch.ones(1, 1, 100))
+    silent = Convolution(impulse_response=np.zeros(10, np.float32))(torch.ones(1, 1, 100))
+    assert silent.abs().max() == 0
+    assert Convolution(gradient="fd")(torch.zeros(1, 2, 0)).shape == (1, 2, 0)  # an empty array kills the plugin
