@@ -78,12 +78,12 @@ def resampled(h: Tensor, rate: float, to_rate: float) -> Tensor:
     b = scale * k * k
     row = [b, 2 * b, b, 2 * scale * (k * k - 1), scale * (1 - math.sqrt(2) * k + k * k)]
     sos = torch.tensor(row, dtype=torch.float64).reshape(1, 1, 5, 1)
-    low = biquad(h.double()[None], sos)[0][0] if step > 1 else h.double()
-    position = torch.arange(max(1, round(h.shape[1] / step)), dtype=torch.float64) * step
+    h, length = nn.functional.pad(h, (0, 2)), max(1, round(h.shape[1] / step))  # the last value may lie behind the end
+    low = biquad(h[None], sos)[0][0] if step > 1 else h
+    position = torch.arange(length, dtype=torch.float64) * step
     whole = position.long()
-    padded = nn.functional.pad(low, (0, 2))
-    out = padded[:, whole].lerp(padded[:, whole + 1], position - whole)
-    return (out if step > 1 else biquad(out[None], sos)[0][0]).to(h.dtype)
+    out = low[:, whole].lerp(low[:, whole + 1], (position - whole).to(h.dtype))
+    return out if step > 1 else biquad(out[None], sos)[0][0]
 
 
 def _plugin(
