@@ -18,6 +18,7 @@ from dasp.effects.panner import Panner
 from dasp.effects.parametric_eq import ParametricEQ
 from dasp.effects.peak_filter import PeakFilter
 from dasp.effects.reverb import Reverb
+from dasp.external import External, external
 from dasp.param import Param
 from gradients import SPSA, Autodiff, FiniteDifference, Hybrid, Proxy, Strategy, Target
 
@@ -30,6 +31,7 @@ __all__ = [
     "Compressor",
     "Distortion",
     "Effect",
+    "External",
     "FiniteDifference",
     "Gain",
     "HighShelfFilter",
@@ -44,4 +46,5 @@ __all__ = [
     "Reverb",
     "Strategy",
     "Target",
+    "external",
 ]

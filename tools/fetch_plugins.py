@@ -1,7 +1,7 @@
-"""Real third-party VST3 plugins for the tests, into .plugins/: ZamCompX2 and its kin, the Dragonfly reverbs, from Debian's packages.
+"""Real third-party VST3 plugins for the tests, into .plugins/: Zam's and the Dragonfly reverbs, from Debian's packages.
 
-The packages come through this machine's own apt: its Debian source with the suite exchanged, in an apt configuration of its own, so
-that nothing is installed and nothing of the system changes. Versions and checksums are pinned; what is there is not fetched again.
+The packages come through this machine's own apt: its Debian source with the suite exchanged, in an apt configuration of its own,
+so that nothing is installed and nothing of the system changes. Versions and checksums are pinned; what is there stays.
 """
 
 from __future__ import annotations
