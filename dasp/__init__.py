@@ -19,6 +19,7 @@ from dasp.effects.parametric_eq import ParametricEQ
 from dasp.effects.peak_filter import PeakFilter
 from dasp.effects.reverb import Reverb
 from dasp.external import External, external
+from dasp.health import external_health
 from dasp.param import Param
 from gradients import SPSA, Autodiff, FiniteDifference, Hybrid, Proxy, Strategy, Target
 
@@ -47,4 +48,5 @@ __all__ = [
     "Strategy",
     "Target",
     "external",
+    "external_health",
 ]

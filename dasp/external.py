@@ -176,8 +176,8 @@ def _class_of(source: Source) -> type[External]:
     options |= {n: v for n, v in reading.unranged.items() if n not in continuous}
     plugin: Host | Callable[..., Recipe]
     if source.is_file:
-        width = min(reading.channels or (2,))
-        plugin = FileHost(source.what, source.plugin_name, tuple(continuous[n] for n in chosen), held, width)
+        knobs, width = tuple(continuous[n] for n in chosen), min(reading.channels or (2,))
+        plugin = FileHost(source.what, source.plugin_name, knobs, held, reading.renamed, width)
         options[BUFFER] = 8192
     else:
         plugin = staticmethod(reading.recipe)  # type: ignore[assignment]

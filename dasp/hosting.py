@@ -130,6 +130,7 @@ class FileHost(Host):
         path, plugin_name: what is loaded.
         table: of each control of the effect, the plugin's own range of it.
         held: the same for continuous parameters that are options of the effect.
+        renamed: what the plugin calls those parameters that have another name here.
         width: a channel count that the plugin takes.
     """
 
@@ -137,6 +138,7 @@ class FileHost(Host):
     plugin_name: str | None
     table: tuple[Param, ...]
     held: Mapping[str, Param]
+    renamed: Mapping[str, str]
     width: int
 
     def new(self) -> Any:
@@ -145,11 +147,14 @@ class FileHost(Host):
         self._stir(plugin)
         return plugin
 
+    def _own(self, name: str) -> str:
+        return self.renamed.get(name, name)
+
     def _stir(self, plugin: Any) -> None:
         """Move every knob. One that never moved can differ in the last bit from one put back where it stood: a plugin keeps
         values, not positions, and is told of changes only."""
         for knob in (*self.table, *self.held.values()):
-            parameter = plugin.parameters[knob.name]
+            parameter = plugin.parameters[self._own(knob.name)]
             parameter.raw_value = (parameter.raw_value + 0.5) % 1
         plugin.process(np.zeros((self.width, 64), np.float32), 44100)
 
@@ -198,14 +203,15 @@ class FileHost(Host):
         # The position in [0, 1] is what the plugin stores; its attributes in units go through the text that it displays.
         parameters = plugin.parameters
         for knob, value in zip(self.table, values, strict=True):
-            parameters[knob.name].raw_value = _position(knob, float(value))
+            parameters[self._own(knob.name)].raw_value = _position(knob, float(value))
 
     def _set_options(self, plugin: Any, settings: dict[str, Any]) -> None:
         for name, value in settings.items():
+            own = self._own(name)
             if name in self.held:
-                plugin.parameters[name].raw_value = _position(self.held[name], value)
-            elif name != BUFFER and getattr(plugin, name) != value:
-                setattr(plugin, name, value)
+                plugin.parameters[own].raw_value = _position(self.held[name], value)
+            elif name != BUFFER and getattr(plugin, own) != value:
+                setattr(plugin, own, value)
 
     def _moving(self, plugin: Any, audio: np.ndarray, values: np.ndarray, hop: int, sample_rate: float) -> np.ndarray:
         """Block by block: the plugin takes new values between process calls, its state goes on. What a plugin with latency holds

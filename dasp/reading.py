@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dasp.blackbox import Recipe, pedalboard
-from dasp.hosting import load
+from dasp.hosting import BUFFER, load
 from dasp.param import Param
 
 FEW = 16  # a parameter with no more values than these is a choice, whatever the plugin calls it
@@ -21,6 +22,8 @@ GRID = np.linspace(0, 1, 65)
 METER = re.compile(r"gain.?reduction|(output|input|peak).?(level|low|med|high|left|right)|meter|latency|(^|_)vu(_|$)")
 BYPASS = re.compile(r"(^|_)bypass(_|$)")
 NONE = "none: the plugin steps, and so do differences"
+# Keywords of `external`, of an effect's constructor and of its call.
+TAKEN = {"x", "batch", "controls", "sidechain", "state", "plugin", "sample_rate", "gradient", "proxy", "ranges", BUFFER}
 CHANNELS = (1, 2, 3, 4, 6, 8)
 
 
@@ -35,6 +38,7 @@ class Reading:
         choices: name: (values, default).
         left_out: name: why.
         channels: counts that it takes; None for any.
+        renamed: of names that are no keyword to call an effect with, what the plugin calls them.
         recipe: of Pedalboard's own plugins, how one is made.
         links_channels, needs_rate, static_because: as in Effect.
     """
@@ -46,6 +50,7 @@ class Reading:
     left_out: Mapping[str, str]
     channels: tuple[int, ...] | None
     unranged: Mapping[str, float] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
     recipe: Callable[..., Recipe] | None = None
     links_channels: bool = True
     needs_rate: bool = False
@@ -55,15 +60,20 @@ class Reading:
 def read_file(path: str, plugin_name: str | None) -> Reading:
     """Read a VST3's or Audio Unit's table, on an instance that is thrown away."""
     plugin = load(path, plugin_name)
-    continuous, choices, left_out = [], {}, {}
-    for name, parameter in plugin.parameters.items():
+    channels = _channels(plugin)
+    width = min(channels or (2,))
+    continuous, choices, left_out, renamed = [], {}, {}, {}
+    for own_name, parameter in plugin.parameters.items():
+        name = _keyword(own_name)
+        if name != own_name:
+            renamed[name] = own_name
         values = parameter.valid_values
         plain_name = f"{name} {parameter.name}".lower()
         if not parameter.is_automatable:
             left_out[name] = "which no host may automate"
         elif BYPASS.search(plain_name):
             left_out[name] = "a bypass"
-        elif METER.search(plain_name):
+        elif METER.search(plain_name) and _is_mute(plugin, parameter, width):
             left_out[name] = "a meter"
         elif parameter.type is float and len(values) > FEW and parameter.num_steps > STEPS:
             continuous.append(_continuous(name, parameter))
@@ -71,9 +81,9 @@ def read_file(path: str, plugin_name: str | None) -> Reading:
             left_out[name] = "which has a single value"
         else:
             kind: Callable[[Any], Any] = parameter.type
-            choices[name] = tuple(map(kind, values)), kind(getattr(plugin, name))
-    channels = _channels(plugin)
-    for name in [n for n in choices if _is_preset(plugin, n, channels, {q.name for q in continuous})]:
+            choices[name] = tuple(map(kind, values)), kind(getattr(plugin, own_name))
+    knobs = [plugin.parameters[renamed.get(q.name, q.name)] for q in continuous]
+    for name in [n for n in choices if _is_preset(plugin, plugin.parameters[renamed.get(n, n)], knobs, width)]:
         left_out[name] = "a preset: it moves other parameters"
         del choices[name]
     title = str(plugin.name)
@@ -84,6 +94,7 @@ def read_file(path: str, plugin_name: str | None) -> Reading:
         choices,
         left_out,
         channels,
+        renamed=renamed,
     )
 
 
@@ -141,20 +152,33 @@ def _channels(plugin: Any) -> tuple[int, ...] | None:
     return None if len(taken) == len(CHANNELS) else tuple(taken)
 
 
-def _is_preset(plugin: Any, choice: str, channels: tuple[int, ...] | None, others: set[str]) -> bool:
+def _keyword(name: str) -> str:
+    """A parameter's name as a keyword: `32hz_db` is none, and some have another meaning where an effect is made or called."""
+    return name if name.isidentifier() and not keyword.iskeyword(name) and name not in TAKEN else f"plugin_{name}"
+
+
+def _is_mute(plugin: Any, parameter: Any, width: int) -> bool:
+    """Whether a parameter changes nothing in what is heard, as a meter does not; a knob may have the same name."""
+    noise = 0.5 * np.random.default_rng(0).standard_normal((width, 8192)).astype(np.float32)
+    before, stood = plugin.process(noise, 44100), parameter.raw_value
+    parameter.raw_value = (stood + 0.5) % 1
+    after = plugin.process(noise, 44100)
+    parameter.raw_value = stood
+    return np.array_equal(before, after, equal_nan=True)
+
+
+def _is_preset(plugin: Any, choice: Any, knobs: Sequence[Any], width: int) -> bool:
     """Whether a choice moves other parameters, which it does at the next process call at the latest."""
-    silence = np.zeros((min(channels or (2,)), 64), np.float32)
-    parameters = plugin.parameters
-    before, stood = {n: parameters[n].raw_value for n in others}, parameters[choice].raw_value
+    before, stood = [k.raw_value for k in knobs], choice.raw_value
     moves = False
     for position in (0.0, 0.5, 1.0):
         if not moves and position != stood:
-            parameters[choice].raw_value = position
-            plugin.process(silence, 44100)
-            moves = any(parameters[n].raw_value != value for n, value in before.items())
-    parameters[choice].raw_value = stood
-    for name, value in before.items():
-        parameters[name].raw_value = value
+            choice.raw_value = position
+            plugin.process(np.zeros((width, 64), np.float32), 44100)
+            moves = [k.raw_value for k in knobs] != before
+    choice.raw_value = stood
+    for knob, value in zip(knobs, before, strict=True):
+        knob.raw_value = value
     return moves
 
 
@@ -192,6 +216,8 @@ def read_builtin(name: str) -> Reading:
     def recipe(**attributes: Any) -> Recipe:
         return [(name, {n: enums[n][v] if n in enums else v for n, v in attributes.items()})]
 
+    plugin.process(np.zeros((2, 4096), np.float32), 44100)
+    plugin.reset()
     late = plugin.process(np.zeros((2, 4096), np.float32), 44100, reset=False).shape[1] < 4096
     return Reading(
         name,
@@ -200,11 +226,11 @@ def read_builtin(name: str) -> Reading:
         choices,
         {},
         known.channels if known else None,
-        unranged,
-        recipe,
-        known.links_channels if known else True,
-        known.plugin_needs_rate if known else False,
-        "it holds samples back between two calls." if late else "",
+        unranged=unranged,
+        recipe=recipe,
+        links_channels=known.links_channels if known else True,
+        needs_rate=known.plugin_needs_rate if known else False,
+        static_because="it holds samples back between two calls." if late else "",
     )
 
 
