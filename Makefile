@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraint
 BUILD := pyproject.toml constraints.txt CMakeLists.txt tools/build_backend.py $(wildcard dasp/atoms/native/*)
 STAMPS := $(VENV)/.stamps
 
-.PHONY: help demo test lint format docs gradients parity demo-record bench compat clean
+.PHONY: help demo test lint format docs gradients parity demo-record plugins bench compat clean
 .DEFAULT_GOAL := help
 
 help: ## what the targets are
@@ -62,6 +62,9 @@ parity: $(STAMPS)/dev ## certify the white boxes against Pedalboard, into README
 demo-record: $(STAMPS)/dev ## run the demo for three seeds and the black boxes, into docs/demo.md
 	$(BIN)/python tools/record_demo.py
 
+plugins: ## fetch real third-party VST3 plugins from Debian's packages into .plugins/, for the tests that use them
+	$(PYTHON) tools/fetch_plugins.py
+
 bench: $(STAMPS)/dev ## run the benchmarks
 	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "there are no benchmarks yet" >&2; exit 1; }
 	$(BIN)/python -m benchmarks
@@ -70,4 +73,4 @@ compat: ## the whole suite beside torchaudio with the oldest and the newest torc
 	$(PYTHON) tools/compat.py
 
 clean: ## remove what these targets made
-	rm -rf $(VENV) .compat build demo_out
+	rm -rf $(VENV) .compat .plugins build demo_out

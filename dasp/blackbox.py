@@ -10,7 +10,7 @@ import importlib
 import inspect
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +31,33 @@ if TYPE_CHECKING:
 
 Recipe = list[tuple[str, dict[str, Any]]]
 """Pedalboard class names and their attributes, in series."""
+
+
+class Host:
+    """A plugin that cannot be made afresh for each item, as Pedalboard's own can: a subclass keeps it and runs it."""
+
+    def run(
+        self,
+        audio: Sequence[np.ndarray],
+        values: Sequence[np.ndarray],
+        hop: int,
+        sample_rate: float,
+        settings: dict[str, Any],
+    ) -> list[np.ndarray]:
+        """Run a batch.
+
+        Args:
+            audio: float32 (C, T) for each item.
+            values: the controls in their units, float64 (P,) for each item, or (P, K) with a column for every `hop` samples.
+            hop: samples a column, or 0.
+            sample_rate: in Hz.
+            settings: the effect's options.
+
+        Returns:
+            float32 (C', T) for each item.
+        """
+        raise NotImplementedError
+
 
 _classes: WeakValueDictionary[str, type[Effect]] = WeakValueDictionary()
 
@@ -57,7 +84,8 @@ def _names_rate(plugin: Any) -> bool:
 
 
 @cache
-def _pool(process: int) -> ThreadPoolExecutor:
+def pool(process: int) -> ThreadPoolExecutor:
+    """A process's threads for plugins; a forked one has its own."""
     return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="dasp-blackbox")
 
 
@@ -100,10 +128,13 @@ def render(
         return _Plugin(cls, sample_rate, settings, hop, response).run(audio, value, side)
 
     single, double = torch.float32, torch.float64
-    jobs = _pool(os.getpid()).map(
-        run, rows(x, single), rows(values, double), rows(sidechain, single), rows(impulse_response, single)
-    )
-    return torch.from_numpy(np.stack(list(jobs))).to(x.device, x.dtype)
+    if isinstance(cls.plugin, Host):
+        done = cls.plugin.run([*rows(x, single)], [*rows(values, double)], hop, sample_rate, settings)  # type: ignore[list-item]
+    else:
+        done = pool(os.getpid()).map(
+            run, rows(x, single), rows(values, double), rows(sidechain, single), rows(impulse_response, single)
+        )
+    return torch.from_numpy(np.stack(list(done))).to(x.device, x.dtype)
 
 
 @render.register_fake
@@ -137,6 +168,7 @@ def _render_dsp(
     v = values[..., None] if values.ndim == 2 else hold(values, frames, x.shape[2])
     keywords: dict[str, Any] = {q.name: v[:, i : i + 1] for i, q in enumerate(cls.controls)}
     keywords |= {k: t for k, t in (("sidechain", sidechain), ("impulse_response", impulse_response)) if t is not None}
+    assert cls.dsp is not None
     y = cls.dsp(x.detach(), sample_rate=sample_rate, **keywords, **settings)
     return y.clone() if y is x else y.contiguous()
 
@@ -166,7 +198,7 @@ class _Plugin:
         named: dict[str, Any] = {q.name: float(v) for q, v in zip(self.cls.controls, values, strict=True)}
         if isinstance(self.cls.plugin, str):
             return [(self.cls.plugin, named)]
-        assert self.cls.plugin is not None
+        assert callable(self.cls.plugin)
         if self.impulse_response is not None:
             named |= {"impulse_response": self.impulse_response}
         if self.impulse_response is not None or _names_rate(self.cls.plugin):

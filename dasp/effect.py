@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dasp.automation import hold, hop_length, to_grid
-from dasp.blackbox import Recipe, register, render
+from dasp.blackbox import Host, Recipe, register, render
 from dasp.param import Param
 from gradients import Strategy, Target, resolve
 
@@ -36,9 +36,11 @@ class Effect(nn.Module):
         dsp: white box, `dsp(x, *, sample_rate, <controls>, [sidechain], [impulse_response], [state], [hop], [options])`.
             Controls arrive as float64 tensors (B, 1, 1), or (B, 1, T) when they vary in time. `state` is a dict that streaming
             calls carry along; `hop` is the length of the blocks in which the plugin gets controls that vary, 0 if they do not.
+            None: only the plugin is known, and there is no white box.
         plugin: Pedalboard's class name (its attributes are the control names), or a function of the controls and options
             (and impulse_response where `dsp` takes it, and sample_rate where it is named) returning
-            [(class name, attributes), ...] in series; None: the black box is the DSP, unseen by autograd.
+            [(class name, attributes), ...] in series; or a `Host` that keeps the plugin and runs it; None: the black box is the
+            DSP, unseen by autograd.
         plugin_needs_rate: whether the plugin must have seen the sample rate before its attributes are set.
         options: names and defaults of settings that are not controls (no gradient), given to `__init__`.
         channels: input channel counts that are accepted; None for any.
@@ -53,8 +55,8 @@ class Effect(nn.Module):
     """
 
     controls: ClassVar[tuple[Param, ...]] = ()
-    dsp: ClassVar[Callable[..., Tensor]]
-    plugin: ClassVar[str | Callable[..., Recipe] | None] = None
+    dsp: ClassVar[Callable[..., Tensor] | None] = None
+    plugin: ClassVar[str | Callable[..., Recipe] | Host | None] = None
     options: ClassVar[Mapping[str, Any]] = {}
     channels: ClassVar[tuple[int, ...] | None] = None
     links_channels: ClassVar[bool] = False
@@ -68,16 +70,10 @@ class Effect(nn.Module):
         super().__init_subclass__(**kwargs)
         if "controls" not in vars(cls):
             return
-        table = [q.name for q in cls.controls]
-        keywords = inspect.signature(cls.dsp).parameters
-        takes = [n for n, p in keywords.items() if p.kind is p.KEYWORD_ONLY]
-        declared = [n for n in takes if n not in _RESERVED and n not in cls.options]
-        if declared != table:
-            raise TypeError(
-                f"{cls.__name__}: dsp takes {', '.join(declared) or 'nothing'}; "
-                f"the table declares {', '.join(table) or 'nothing'}."
-            )
-        cls._takes = frozenset(takes) & set(_RESERVED[1:])
+        if cls.dsp is not None:
+            cls._takes = _checked_keywords(cls, cls.dsp)
+        elif cls.plugin is None:
+            raise TypeError(f"{cls.__name__}: declares neither dsp nor plugin; an effect needs one of them.")
         cls._key = register(cls)
         cls.__doc__ = f"{inspect.getdoc(cls) or ''}\n\n{table_of(cls.controls)}"
 
@@ -163,7 +159,8 @@ class Effect(nn.Module):
     def target(self) -> Target:
         """The views that a strategy may use."""
         steps = tuple(q.step for q in self.controls)
-        return Target(self.name, self._whitebox, self._blackbox, self.proxy, self.training, steps)
+        white = None if type(self).dsp is None else self._whitebox
+        return Target(self.name, white, self._blackbox, self.proxy, self.training, steps)
 
     def extra(self, x: Tensor) -> dict[str, Tensor]:
         """Tensors of the effect's own that its views need besides audio and controls, with the batch first: an impulse response.
@@ -204,7 +201,9 @@ class Effect(nn.Module):
         else:
             u = u[..., None]
         v = {q.name: q.to_physical(u[:, i : i + 1].double()) for i, q in enumerate(self.controls)}
-        return type(self).dsp(x, sample_rate=self.sample_rate, **v, **aux, **self.settings)
+        dsp = type(self).dsp
+        assert dsp is not None
+        return dsp(x, sample_rate=self.sample_rate, **v, **aux, **self.settings)
 
     def _blackbox(self, x: Tensor, u: Tensor, sidechain: Tensor | None = None, impulse_response: Tensor | None = None) -> Tensor:
         frames = u.shape[2] if u.ndim == 3 else 0
@@ -254,6 +253,18 @@ class Effect(nn.Module):
     def extra_repr(self) -> str:
         settings = "".join(f", {k}={v!r}" for k, v in self.settings.items())
         return f"{self.sample_rate:g}, gradient={self.gradient}{settings}"
+
+
+def _checked_keywords(cls: type[Effect], dsp: Callable[..., Tensor]) -> frozenset[str]:
+    """The reserved keywords that a white box takes; the others must be the table's names and the options."""
+    table = [q.name for q in cls.controls]
+    takes = [n for n, p in inspect.signature(dsp).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    declared = [n for n in takes if n not in _RESERVED and n not in cls.options]
+    if declared != table:
+        raise TypeError(
+            f"{cls.__name__}: dsp takes {', '.join(declared) or 'nothing'}; the table declares {', '.join(table) or 'nothing'}."
+        )
+    return frozenset(takes) & set(_RESERVED[1:])
 
 
 def _copied(state: dict) -> dict:

@@ -8,6 +8,7 @@ typed values.
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import math
 import sys
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dasp.blackbox import pedalboard
+from dasp.blackbox import Recipe, pedalboard
 from dasp.effect import Effect
 from dasp.effects import find, registry
 from dasp.testing import music
@@ -73,14 +74,16 @@ def signal(kind: str, rate: int, channels: int, batch: int, seed: int) -> Tensor
 
 def by_hand(cls: type[Effect], x: Tensor, values: dict[str, Tensor], rate: int, effect: Effect) -> Tensor:
     """Pedalboard, called as its documentation says: a fresh plugin, the values, the audio."""
-    board, rows = pedalboard(), []
-    extra = {k: v[0].numpy() for k, v in effect.extra(x).items()}
+    board, plugin, rows = pedalboard(), cls.plugin, []
+    known = {"sample_rate": rate, **{k: v[0].detach().numpy() for k, v in effect.extra(x).items()}}
     for i, row in enumerate(x.numpy()):
         named: dict[str, Any] = {k: float(v[i]) for k, v in values.items()}
-        if callable(cls.plugin):
-            recipe = cls.plugin(**named, **({**extra, "sample_rate": rate} if extra else {}), **effect.settings)
+        if isinstance(plugin, str):
+            recipe: Recipe = [(plugin, named)]
         else:
-            recipe = [(cls.plugin, named)]
+            assert callable(plugin)
+            more = {k: v for k, v in known.items() if k in inspect.signature(plugin).parameters}
+            recipe = plugin(**named, **more, **effect.settings)
         for name, attributes in recipe:
             row = getattr(board, name)(**attributes)(row, rate)
         rows.append(row)

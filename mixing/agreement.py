@@ -207,4 +207,5 @@ def _by_effect(rows: Sequence[Agreement]) -> dict[str, dict[str, Agreement]]:
 
 def _cosine(value: float) -> str:
     """Near 1 the distance to 1 says more than four nines."""
-    return f"{value:.3f}" if value < 0.9995 else f"1 - {max(1 - value, 0):.0e}"
+    away = 1 - value
+    return f"{value:.3f}" if away > 5e-4 else f"1 - {away:.0e}" if away > 0 else "1"
