@@ -165,7 +165,7 @@ def _render_dsp(
     settings: dict,
 ) -> Tensor:
     """An effect without a plugin: its own DSP, seen from outside only."""
-    v = values[..., None] if values.ndim == 2 else hold(values, frames, x.shape[2])
+    v = values[..., None] if values.ndim == 2 else hold(values, hop_length(frames, x.shape[2]), x.shape[2])
     keywords: dict[str, Any] = {q.name: v[:, i : i + 1] for i, q in enumerate(cls.controls)}
     keywords |= {k: t for k, t in (("sidechain", sidechain), ("impulse_response", impulse_response)) if t is not None}
     assert cls.dsp is not None

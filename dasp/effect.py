@@ -16,6 +16,7 @@ from dasp.blackbox import Host, Recipe, register, render
 from dasp.param import Param
 from gradients import Strategy, Target, resolve
 
+LONG = 1 << 18  # samples; without gradients, longer signals go through the white box in blocks of that size
 _RESERVED = ("sample_rate", "sidechain", "impulse_response", "state", "hop")
 
 
@@ -193,14 +194,31 @@ class Effect(nn.Module):
         return unit_controls(self.name, self.controls, batch, physical)
 
     def _whitebox(self, x: Tensor, u: Tensor, **aux: Any) -> Tensor:
+        samples, hop = x.shape[2], 0
         if u.ndim == 3:
-            u, frames = to_grid(u, x.shape[2]), u.shape[2]
-            u = hold(u, frames, x.shape[2])
-            if "hop" in self._takes:
-                aux["hop"] = hop_length(frames, x.shape[2])
-        else:
-            u = u[..., None]
+            hop = hop_length(u.shape[2], samples)
+            u = to_grid(u, samples)
+        if torch.is_grad_enabled() or samples <= LONG:
+            return self._run(x, u, hop, **aux)
+        # Scratch, and controls at every sample, are held for one block only.
+        size = LONG - LONG % max(hop, 1)
+        out = x.new_empty(x.shape[0], self.out_channels(x.shape[1]), samples)
+        if "state" in self._takes:
+            aux.setdefault("state", {})
+        key = aux.pop("sidechain", None)
+        for start in range(0, samples, size):
+            part = slice(start, start + size)
+            side = {} if key is None else {"sidechain": key[..., part]}
+            values = u[..., start // hop : (start + size) // hop] if hop else u
+            out[..., part] = self._run(x[..., part], values, hop, **side, **aux)
+        return out
+
+    def _run(self, x: Tensor, u: Tensor, hop: int, **aux: Any) -> Tensor:
+        """The DSP at controls (B, P), or (B, P, K) that are held for `hop` samples each."""
+        u = hold(u, hop, x.shape[2]) if hop else u[..., None]
         v = {q.name: q.to_physical(u[:, i : i + 1].double()) for i, q in enumerate(self.controls)}
+        if "hop" in self._takes:
+            aux["hop"] = hop
         dsp = type(self).dsp
         assert dsp is not None
         return dsp(x, sample_rate=self.sample_rate, **v, **aux, **self.settings)
