@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from dasp.atoms.level import as_controls
-from dasp.atoms.libm import libm
 from dasp.atoms.precision import as_plugin
 from dasp.effect import Effect
 from dasp.param import Param
@@ -27,7 +26,7 @@ def bitcrush(x: Tensor, *, sample_rate: float = 44100, bit_depth: float | Tensor
     """
     (bits,) = as_controls(x, bit_depth)
     fixed = bits.detach().to(x.dtype)
-    scale = 2**fixed if x.dtype == torch.float64 else libm("powf", fixed.new_tensor(2.0), fixed)
+    scale = (2 ** fixed.double()).to(x.dtype)  # the plugin's: a power in double, rounded
     crushed = torch.round(x.detach() * scale) * (1 / scale)
     error = (crushed.double() - x.double()).detach()
     return as_plugin(x.double() + error * 2 ** (bits.detach() - bits), crushed).to(x.dtype)

@@ -1,8 +1,7 @@
-"""Level, stereo, distortion and Tremolo: Pedalboard's to the bit, what the others promise, and published defects."""
+"""Level, stereo, distortion and Tremolo: Pedalboard's to the bit, and what the others promise."""
 
 import itertools
 import math
-import random
 
 import numpy as np
 import pytest
@@ -11,13 +10,11 @@ from scipy import integrate
 
 import dasp
 from dasp.atoms.antialias import mean_clip, mean_tanh, mean_tanh_reference
-from dasp.blackbox import render
-from dasp.effects import find, registry
+from dasp.effects import find
 from dasp.testing import CHECKS, check_effect, draw, music
 
 RATE = 44100
 SAMPLES = 6000
-MINE = ("Bitcrush", "Clipping", "Fuzz", "Invert", "MidSideDecoder", "MidSideEncoder", "Overdrive", "StereoWidener", "Tremolo")
 
 
 def _effect(name, rate=RATE, **kwargs):
@@ -54,10 +51,32 @@ def test_typed_values_are_pedalboards_to_the_bit(pedalboard, name, rate):
     for index, kind, channels in itertools.product(range(12), ("noise", "impulse", "burst"), (1, 2)):
         settings = {q.name: float(generator.uniform(q.low, q.high)) for q in cls.controls}
         if index == 0 and name == "Bitcrush":
-            settings = {"bit_depth": 4.0}  # a power of two: noise quantised before meets ties
+            settings = {"bit_depth": 4.0}  # most people type integers
         x = _signal(kind, channels, rate, index)
         theirs = getattr(pedalboard, name)(**settings)(x[0].numpy(), rate)
         assert np.array_equal(cls(rate)(x, **settings)[0].numpy(), theirs), (kind, channels, settings)
+
+
+@pytest.mark.parametrize(("name", "level"), [("Clipping", 2.0), ("Bitcrush", 0.7)])
+def test_a_dense_sweep_of_values_is_pedalboards_to_the_bit(pedalboard, name, level):
+    """Bit depths among them where libm's powf and its pow, rounded, differ in the last bit: the plugin calls pow."""
+    cls = find(name)
+    (q,) = cls.controls
+    values = np.random.default_rng(0).uniform(q.low, q.high, 2000)
+    if name == "Bitcrush":
+        values[:5] = (11.586084393201679, 9.244319721596883, 12.50818880922355, 11.991231893403112, 8.636450465355269)
+    x = np.full((1, 2), level, np.float32)
+    theirs = [getattr(pedalboard, name)(**{q.name: float(v)})(x, RATE) for v in values]
+    ours = cls()(torch.from_numpy(x).expand(len(values), 1, 2), **{q.name: torch.from_numpy(values)})
+    assert np.array_equal(ours.numpy(), np.stack(theirs))
+
+
+def test_clipping_at_the_floor_is_silence_as_in_the_plugin(pedalboard):
+    x = _signal("noise", 2, RATE, 0)
+    for db in (-99.9, -100.0, -120.0):
+        theirs = pedalboard.Clipping(threshold_db=db)(x[0].numpy(), RATE)
+        assert np.array_equal(_effect("Clipping")(x, threshold_db=db)[0].numpy(), theirs)
+        assert theirs.any() == (db > -100)
 
 
 def test_bitcrush_rounds_ties_as_the_plugin(pedalboard):
@@ -122,45 +141,6 @@ def test_effects_without_controls_work_alone_and_in_moving_chains(gradient):
     assert torch.equal(chain(x, frames), -dasp.Gain()(x, frames))
     assert torch.equal(_effect("Invert", gradient=gradient)(x, frames[:, :0]), -x)
     assert "No controls." in find("Invert").__doc__
-
-
-@pytest.fixture
-def wav(tmp_path):
-    soundfile = pytest.importorskip("soundfile")
-
-    def make(channels):
-        path = tmp_path / f"{channels}.wav"
-        soundfile.write(path, music(channels=channels)[0].T.numpy(), RATE, subtype="FLOAT")
-        return path
-
-    return make
-
-
-def _run(*arguments):
-    from mixing.cli import main
-
-    with pytest.raises(SystemExit) as end:
-        main([str(a) for a in arguments])
-    return end.value.code
-
-
-@pytest.mark.parametrize("gradient", ["autodiff", "fd"])
-def test_the_command_line_applies_effects_without_controls(wav, tmp_path, gradient):
-    import soundfile
-
-    source, out = wav(2), tmp_path / "out.wav"
-    assert not _run("apply", "Invert", source, out, "--gradient", gradient)
-    assert np.array_equal(soundfile.read(out)[0], -soundfile.read(source)[0])
-    assert not _run("apply", "MidSideEncoder", source, out, "--gradient", gradient)
-
-
-def test_the_command_line_lists_and_refuses_in_a_sentence(wav, tmp_path, capsys):
-    assert not _run("effects", "Invert")
-    assert "Invert" in (listed := capsys.readouterr().out) and "no controls" in listed
-    assert _run("apply", "StereoWidener", wav(1), tmp_path / "out.wav") == 2
-    assert "takes 2 channels; got 1. Use Panner to make mono stereo." in capsys.readouterr().err
-    assert _run("gradients", "--effect", "Invert") == 2
-    assert "no controls" in capsys.readouterr().err
 
 
 # mid and side
@@ -383,75 +363,3 @@ def test_tremolo_with_triangle_conforms_and_refuses_other_shapes():
     assert len(check_effect(lambda rate=RATE, **kw: _effect("Tremolo", rate, shape="triangle", **kw))) == len(CHECKS) - 1
     with pytest.raises(ValueError, match="Did you mean 'triangle'"):
         _effect("Tremolo", shape="triangel")(music())
-
-
-# defects of published libraries
-
-
-@pytest.mark.parametrize("law", ["linear", "constant_power", "-4.5dB"])
-def test_defect_square_root_in_a_panner_is_nan_at_its_ends(law):
-    for pan in (0.0, 1.0):
-        u = torch.tensor([[pan]], dtype=torch.float64, requires_grad=True)
-        dasp.Panner(law=law)(music(channels=1), u).square().sum().backward()
-        assert u.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("name", ["Distortion", "Clipping", "Bitcrush", "Overdrive", "Fuzz"])
-def test_defect_a_distortion_fails_on_stereo_with_a_drive_for_each_item(name):
-    effect, x = _effect(name), music(channels=2, batch=3)
-    q = effect.controls[0]
-    values = torch.tensor([q.to_physical(v) for v in (0.2, 0.4, 0.8)])
-    y = effect(x, **{q.name: values})
-    for i in range(3):
-        assert torch.equal(y[i : i + 1], effect(x[i : i + 1], **{q.name: float(values[i])}))
-
-
-def test_defect_distortion_knows_no_sample_rate_and_names_its_drive_wrongly():
-    effect, x = dasp.Distortion(48000), music(48000)
-    assert effect.sample_rate == 48000 and [q.name for q in effect.controls] == ["drive_db"]
-    normalised = effect(x, torch.full((1, 1), 0.25, dtype=torch.float64))
-    torch.testing.assert_close(normalised, torch.tanh(x * 10 ** (10 / 20)))
-    assert torch.equal(normalised, effect(x, drive_db=10.0))
-    with pytest.raises(TypeError, match="Did you mean 'drive_db'"):
-        effect(x, drive_bd=10.0)
-
-
-def test_defect_a_widener_is_neutral_only_in_the_middle_of_nowhere():
-    """Neutral at width 1, which is the default, the middle of the range, and what the table says."""
-    effect, x = _effect("StereoWidener"), music()
-    (q,) = effect.controls
-    assert q.default == 1.0 and "1 neutral" in q.doc and q.to_unit(1.0) == 0.5
-    for dtype in (torch.float32, torch.float64):
-        assert torch.equal(effect(x.to(dtype)), x.to(dtype))
-    assert not torch.allclose(effect(x, width=0.5), x)
-
-
-@pytest.mark.parametrize("name", registry())
-def test_defect_an_effect_has_randomness_of_its_own(name):
-    effect, outputs = _effect(name), []
-    x, u = music(channels=2), draw(effect)
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        random.seed(seed)
-        outputs.append(effect(x, u))
-    assert torch.equal(*outputs)
-
-
-@pytest.mark.parametrize("name", registry())
-def test_defect_prints_are_left_in_functions(name, capfd):
-    effect = _effect(name)
-    x, u = music(channels=2, seconds=0.02), draw(effect).requires_grad_()
-    effect(x.requires_grad_(), u).sum().backward()
-    effect.stream(x.detach(), None, draw(effect))
-    assert capfd.readouterr() == ("", "")
-
-
-def test_the_black_box_of_what_pedalboard_lacks_is_the_dsp():
-    for name in MINE:
-        effect, x = _effect(name), music(channels=2).float()
-        values = (
-            torch.stack([torch.full((1,), q.default, dtype=torch.float64) for q in effect.controls], 1)
-            if effect.controls
-            else torch.zeros(1, 0)
-        )
-        assert torch.equal(render(x, values, None, None, 0, effect._key, float(RATE), "{}"), effect(x))

@@ -3,17 +3,7 @@
 
 DASP_EXPORT int64_t dasp_abi() { return 2; }
 
-namespace {
-
-template <typename F>
-void each(int64_t count, int64_t threads, F&& f) {
-    constexpr int64_t chunk = 1 << 14;
-    dasp::for_rows((count + chunk - 1) / chunk, threads, [&](int64_t c) {
-        for (int64_t i = c * chunk; i < std::min(count, (c + 1) * chunk); ++i) f(i);
-    });
-}
-
-}  // namespace
+using dasp::each;
 
 #define DASP_UNARY(NAME)                                                                             \
     DASP_EXPORT void libm_##NAME(const float* x, float* y, int64_t count, int64_t threads) {         \
