@@ -109,7 +109,7 @@ def external(
         plugin_name: which plugin, of a file with several.
         ranges: name: (low, high) or (low, high, "log"), where a control shall have less than the plugin's range or another scale.
             Pedalboard's own classes publish no ranges: those of dasp's effect of that name hold, where there is one.
-        controls: names of the continuous parameters that are controls; the others become options. None: all.
+        controls: names of the continuous parameters that are controls, in this order; the others become options. None: all.
         **options: values of the options; of a file's plugin also `buffer_size`, the samples that it is given at once.
 
     Returns:
@@ -163,8 +163,12 @@ def _class_of(source: Source) -> type[External]:
         q = continuous.get(name)
         if source.is_file and q and not q.low <= low < high <= q.high:
             raise ValueError(f"{reading.name}: {name} goes from {q.low:g} to {q.high:g}; ranges= asks for {low:g} to {high:g}.")
-    continuous |= {n: _ranged(Param(n, "", v - 1, v + 1, v), ranges[n]) for n, v in reading.unranged.items() if n in ranges}
-    chosen = [n for n in continuous if source.controls is None or n in source.controls]
+    continuous |= {
+        n: _ranged(Param(n, "", v - 1, v + 1, v, doc=n.replace("_", " ")), ranges[n])
+        for n, v in reading.unranged.items()
+        if n in ranges
+    }
+    chosen = [n for n in (continuous if source.controls is None else source.controls) if n in continuous]
     if not chosen and reading.unranged:
         raise ValueError(
             f"{reading.name}: Pedalboard publishes no ranges of {', '.join(reading.unranged)}; give those of the controls, as in "

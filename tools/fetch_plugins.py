@@ -132,7 +132,7 @@ def download(work: Path) -> list[Path]:
     return files
 
 
-def fetch(home: Path = HOME) -> None:
+def fetch(home: Path) -> None:
     """Make `home` hold the pinned plugins, each as NAME.vst3."""
     stamp = home / "pins"
     if stamp.exists() and stamp.read_text() == STAMP:
@@ -159,7 +159,7 @@ def fetch(home: Path = HOME) -> None:
 def main() -> int:
     """Exit code 0 done, 2 not possible here."""
     try:
-        fetch()
+        fetch(HOME)
     except Unable as error:
         print(f"fetch_plugins: {error}", file=sys.stderr)
         return 2
