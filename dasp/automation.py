@@ -23,6 +23,8 @@ def to_grid(u: Tensor, samples: int) -> Tensor:
     points = -(-samples // hop_length(u.shape[2], samples))
     if points == u.shape[2] or points == 0:
         return u[..., :points]
+    if u.shape[1] == 0:  # an effect without controls: nothing that torch would interpolate
+        return u.new_zeros(u.shape[0], 0, points)
     return torch.nn.functional.interpolate(u, points, mode="linear", align_corners=False)
 
 

@@ -222,10 +222,8 @@ class Effect(nn.Module):
         if not x.is_floating_point() or x.dtype in (torch.float16, torch.bfloat16):
             raise TypeError(f"{self.name}: audio must be float32 or float64; got {x.dtype}. Use x.float().")
         if self.channels is not None and x.shape[1] not in self.channels:
-            raise ValueError(
-                f"{self.name}: takes {' or '.join(map(str, self.channels))} channels; got {x.shape[1]}. "
-                "Fold further channels into the batch."
-            )
+            fix = "Use Panner to make mono stereo." if x.shape[1] == 1 else "Fold further channels into the batch."
+            raise ValueError(f"{self.name}: takes {' or '.join(map(str, self.channels))} channels; got {x.shape[1]}. {fix}")
         if sidechain is not None and sidechain.shape != x.shape:
             raise ValueError(
                 f"{self.name}: sidechain must have the audio's shape {tuple(x.shape)}; got {tuple(sidechain.shape)}. "
@@ -299,6 +297,8 @@ def unit_controls(
 
 def table_of(controls: Sequence[Param]) -> str:
     """The controls as a Markdown table."""
+    if not controls:
+        return "No controls."
     rows = ["| control | unit | range | scale | default | | gradient |", "|---|---|---|---|---|---|---|"]
     rows += [
         f"| `{q.name}` | {q.unit} | {q.low:g} to {q.high:g} | {q.scale} | {q.default:g} | {q.doc} "

@@ -35,6 +35,9 @@ def command(names: tuple[str, ...], draws: int, seconds: float, seed: int, json_
         chosen = [find(name) for name in names or EFFECTS]
     except ValueError as error:
         raise UserError(str(error)) from None
+    for cls in chosen:
+        if not cls.controls:
+            raise UserError(f"{cls.__name__} has no controls, hence no gradients to compare.")
     audio, rate = excerpts(seconds)
     terminal = Terminal(stderr=True)
     rows = []
