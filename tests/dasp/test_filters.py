@@ -300,3 +300,58 @@ def test_q_is_the_centre_over_the_bandwidth():
 def test_filters_without_a_plugin_stay_finite_at_a_low_rate(name):
     y = find(name)(8000)(_noise(1, 1, 20000, dtype=torch.float32), cutoff_frequency_hz=20000.0, q=10.0)
     assert y.isfinite().all() and y.abs().max() < 10
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_fir_filter_is_scipys(channels):
+    x, h = _noise(3, 2, 700), _noise(channels, 40, seed=1)
+    y = find("FIRFilter")(impulse_response=h)(x)
+    expected = np.stack([[scipy.signal.lfilter(h[c % channels], 1, row[c]) for c in range(2)] for row in x.numpy()])
+    assert np.abs(y.detach().numpy() - expected).max() < 1e-12
+
+
+def test_fir_filter_without_taps_is_a_delay():
+    x = _noise(1, 2, 100, dtype=torch.float32)
+    y = find("FIRFilter")()(x)
+    assert torch.equal(y[..., 32:], x[..., :-32]) and y[..., :32].abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("gradient", ["autodiff", "fd", "spsa", dasp.Hybrid(backward="whitebox")])
+def test_fir_taps_learn_under_every_strategy(gradient):
+    """Least squares has one answer: the taps that made the target. And the gradient is the analytic one."""
+    x, truth = _noise(1, 1, 400), _noise(1, 8, seed=1)
+    target = find("FIRFilter")(impulse_response=truth)(x).detach()
+    effect = find("FIRFilter")(impulse_response=torch.zeros(1, 8, dtype=torch.float64), gradient=gradient)
+    assert [n for n, _ in effect.named_parameters()] == ["impulse_response"]
+    effect(x).sub(target).square().sum().backward()
+    lagged = torch.stack([torch.nn.functional.pad(x[0, 0], (k, 0))[:400] for k in range(8)])
+    torch.testing.assert_close(effect.impulse_response.grad[0], -2 * lagged @ target[0, 0])
+    optimiser = torch.optim.LBFGS(effect.parameters(), max_iter=50)
+
+    def loss():
+        optimiser.zero_grad()
+        error = effect(x).sub(target).square().sum()
+        error.backward()
+        return error
+
+    optimiser.step(loss)
+    torch.testing.assert_close(effect.impulse_response.detach(), truth, atol=1e-5, rtol=0)
+
+
+def test_fir_taps_learn_in_a_chain():
+    chain = dasp.Chain(find("FIRFilter")(), dasp.Gain(), gradient="autodiff")
+    chain(_noise(2, 2, 300), gain_db=6.0).square().sum().backward()
+    assert chain.effects[0].impulse_response.grad.abs().max() > 0
+
+
+def test_fir_taps_that_do_not_learn_are_saved_all_the_same():
+    fixed = find("FIRFilter")(impulse_response=torch.ones(3), learnable=False)
+    assert not list(fixed.parameters()) and list(fixed.state_dict()) == ["impulse_response"]
+
+
+def test_fir_filter_says_what_is_wrong_with_taps():
+    for bad in (torch.ones(3, dtype=torch.long), torch.ones(1, 1, 3), torch.ones(0)):
+        with pytest.raises(ValueError, match="FIRFilter: impulse_response must be floats of shape"):
+            find("FIRFilter")(impulse_response=bad)
+    with pytest.raises(ValueError, match="responses for 3 channels; got audio with 2"):
+        find("FIRFilter")(impulse_response=torch.ones(3, 4))(_noise(1, 2, 10))
