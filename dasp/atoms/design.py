@@ -2,6 +2,7 @@
 
 R. Bristow-Johnson's cookbook forms with A = 10^(gain_db / 40) and w = 2 pi f / fs; the shelves' Q enters as 2 sqrt(A) alpha =
 sin(w) sqrt(A) / Q. Frequencies are limited to fs/2 - 100 Hz (as Pedalboard does in shelves and peaks), with zero gradient beyond.
+Band-pass, notch and all-pass have no counterpart there: float64 always.
 Controls of any one shape -> rows b0, b1, b2, a1, a2 (a0 = 1) stacked in `dim`; float64, float32 values for float32 audio.
 """
 
@@ -41,6 +42,21 @@ def high_pass(frequency: Tensor, sample_rate: float, dtype: torch.dtype, dim: in
     return _first_order(lambda k: (torch.ones_like(k), -torch.ones_like(k)), frequency, sample_rate, dtype, dim)
 
 
+def band_pass(frequency: Tensor, q: Tensor, sample_rate: float, dim: int = -2) -> Tensor:
+    """Second order, gain 1 at its centre. float64."""
+    return _resonant(lambda alpha, swing: (alpha, 0 * alpha, -alpha), frequency, q, sample_rate, dim)
+
+
+def notch(frequency: Tensor, q: Tensor, sample_rate: float, dim: int = -2) -> Tensor:
+    """Second order. float64."""
+    return _resonant(lambda alpha, swing: (torch.ones_like(alpha), swing, torch.ones_like(alpha)), frequency, q, sample_rate, dim)
+
+
+def all_pass(frequency: Tensor, q: Tensor, sample_rate: float, dim: int = -2) -> Tensor:
+    """Second order. float64."""
+    return _resonant(lambda alpha, swing: (1 - alpha, swing, 1 + alpha), frequency, q, sample_rate, dim)
+
+
 def highest(sample_rate: float) -> float:
     """The highest frequency that filters are tuned to, in Hz."""
     return sample_rate / 2 - 100
@@ -61,6 +77,14 @@ def _first_order(
         k = libm("tanf", f.float() * torch.tensor(math.pi, dtype=torch.float32).to(f.device) / sample_rate)
         rounded = _normalised(rows(k), dim)
     return as_plugin(exact, rounded)
+
+
+def _resonant(
+    numerator: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]], frequency: Tensor, q: Tensor, rate: float, dim: int
+) -> Tensor:
+    w = 2 * math.pi * frequency.clamp_max(highest(rate)) / rate
+    alpha, swing = torch.sin(w) / (2 * q), -2 * torch.cos(w)
+    return _normalised((*numerator(alpha, swing), 1 + alpha, swing, 1 - alpha), dim)
 
 
 def _design(

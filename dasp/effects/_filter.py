@@ -27,6 +27,11 @@ def band(prefix: str, low_hz: float, high_hz: float, default_hz: float) -> tuple
     )
 
 
+def centre(frequency: str, quality: str) -> tuple[Param, Param]:
+    """Frequency and Q of a filter that has no gain of its own."""
+    return cutoff(1000.0, frequency), Param("q", "", 0.1, 10.0, 0.5**0.5, "log", quality)
+
+
 def second_order(
     design: Callable[..., Tensor],
     x: Tensor,
@@ -39,6 +44,19 @@ def second_order(
 ) -> Tensor:
     frequency, gain, quality = as_controls(x, cutoff_frequency_hz, gain_db, q)
     return filtered(x, design(frequency, gain, quality, sample_rate, x.dtype), state, hop)
+
+
+def resonant(
+    design: Callable[..., Tensor],
+    x: Tensor,
+    sample_rate: float,
+    cutoff_frequency_hz: float | Tensor,
+    q: float | Tensor,
+    state: dict | None,
+) -> Tensor:
+    """No plugin is to be equalled here, so the recursion is in double: float32's would be 40 to 70 dB off at low frequencies."""
+    frequency, quality = as_controls(x, cutoff_frequency_hz, q)
+    return filtered(x.double(), design(frequency, quality, sample_rate), state, 0).to(x.dtype)
 
 
 def filtered(x: Tensor, sos: Tensor, state: dict | None, hop: int) -> Tensor:

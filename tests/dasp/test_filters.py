@@ -67,7 +67,7 @@ def test_moving_controls_are_the_block_fed_plugin_to_the_bit(name):
         assert torch.equal(white, black), f"{(white != black).sum()} samples differ, case {seed}"
 
 
-@pytest.mark.parametrize("name", [*PLUGINS, "ParametricEQ", "LadderFilter"])
+@pytest.mark.parametrize("name", [*PLUGINS, "ParametricEQ", "LadderFilter", "BandpassFilter", "NotchFilter", "AllpassFilter"])
 def test_any_split_is_the_whole_to_the_bit(name):
     for kind, cuts in itertools.product(
         ("noise", "burst"), ((0, 1, 8191, 8192, 8193, 16384), (0, 0, 100, 8292, 16484), (0, 7000))
@@ -158,13 +158,12 @@ def test_fast_lengths():
         assert fast_length(n) == next(s for s in smooth if s >= n)
 
 
-def _response(effect: dasp.Effect, frequencies: np.ndarray, samples: int = 1 << 17, **values: float) -> np.ndarray:
-    """Complex frequency response at FFT bins near `frequencies` (which become those bins'), from the impulse response."""
+def _response(effect: dasp.Effect, frequencies: np.ndarray, samples: int = 1 << 14, **values: float) -> np.ndarray:
+    """Complex response at `frequencies` in Hz: the Fourier sum over the impulse response."""
     impulse = torch.zeros(1, 1, samples, dtype=torch.float64)
     impulse[..., 0] = 1.0
-    bins = np.round(frequencies * samples / effect.sample_rate).astype(int)
-    frequencies[:] = bins * effect.sample_rate / samples
-    return np.fft.rfft(effect(impulse, **values)[0, 0].numpy())[bins]
+    turns = np.outer(frequencies / effect.sample_rate, np.arange(samples))
+    return np.exp(-2j * np.pi * turns) @ effect(impulse, **values)[0, 0].numpy()
 
 
 @pytest.mark.parametrize(("name", "kind"), [("HighpassFilter", "highpass"), ("LowpassFilter", "lowpass")])
@@ -254,3 +253,105 @@ def test_ladder_gradients_over_several_blocks_are_those_of_one_long_differentiat
 def test_ladder_names_its_modes():
     with pytest.raises(ValueError, match=r"LadderFilter: mode is one of LPF12.*Did you mean 'LPF24'"):
         find("LadderFilter")(mode="LFP24")(_noise(1, 1, 10))
+
+
+def _analogue(name: str, q: float) -> tuple[list[float], list[float]]:
+    numerator = {"BandpassFilter": [0, 1 / q, 0], "NotchFilter": [1, 0, 1], "AllpassFilter": [1, -1 / q, 1]}[name]
+    return numerator, [1, 1 / q, 1]
+
+
+@pytest.mark.parametrize("name", ["BandpassFilter", "NotchFilter", "AllpassFilter"])
+@pytest.mark.parametrize(("cutoff", "q"), [(30.0, 0.3), (440.0, 5.0), (18000.0, 0.7)])
+def test_second_order_filters_are_their_analogue_prototypes(name, cutoff, q):
+    """scipy's bilinear transform of H(s), prewarped at the centre; and in float32 no further off than rounding."""
+    rate, x = 48000, 0.3 * _noise(1, 2, 5000)
+    b, a = _analogue(name, q)
+    warped = 2 * rate * np.tan(np.pi * cutoff / rate)
+    powers = warped ** np.arange(2, -1, -1)
+    b, a = scipy.signal.bilinear(np.array(b) * powers[::-1], np.array(a) * powers[::-1], fs=rate)
+    expected = scipy.signal.lfilter(b, a, x.numpy())
+    y = find(name)(rate)(x, cutoff_frequency_hz=cutoff, q=q)
+    assert np.abs(y.numpy() - expected).max() < 1e-9
+    single = find(name)(rate)(x.float(), cutoff_frequency_hz=cutoff, q=q)
+    exact = find(name)(rate)(x.float().double(), cutoff_frequency_hz=cutoff, q=q)
+    assert torch.equal(single, exact.float())
+
+
+@pytest.mark.parametrize(("cutoff", "q"), [(100.0, 0.5), (1000.0, 3.0), (6000.0, 9.0)])
+def test_what_second_order_filters_are_for(cutoff, q):
+    wide, magnitude = np.geomspace(20, 20000, 50), {}
+    for name, expected in (("BandpassFilter", 1), ("NotchFilter", 0), ("AllpassFilter", -1)):
+        effect = find(name)(48000)
+        centre = _response(effect, np.array([cutoff]), cutoff_frequency_hz=cutoff, q=q)
+        assert np.abs(centre - expected).max() < 1e-6
+        magnitude[name] = np.abs(_response(effect, wide, cutoff_frequency_hz=cutoff, q=q))
+    assert np.abs(magnitude["AllpassFilter"] - 1).max() < 1e-6
+    # What the band-pass keeps and what the notch keeps is all there was.
+    assert np.abs(magnitude["BandpassFilter"] ** 2 + magnitude["NotchFilter"] ** 2 - 1).max() < 1e-6
+
+
+def test_q_is_the_centre_over_the_bandwidth():
+    edges = 500.0 * (np.sqrt(1 + 1 / 64) + np.array([-1, 1]) / 8)  # 3 dB down for Q = 4; far below half the rate
+    band = _response(find("BandpassFilter")(96000), edges, cutoff_frequency_hz=500.0, q=4.0)
+    assert np.abs(20 * np.log10(np.abs(band)) + 3.0103).max() < 0.01
+
+
+@pytest.mark.parametrize("name", ["BandpassFilter", "NotchFilter", "AllpassFilter"])
+def test_filters_without_a_plugin_stay_finite_at_a_low_rate(name):
+    y = find(name)(8000)(_noise(1, 1, 20000, dtype=torch.float32), cutoff_frequency_hz=20000.0, q=10.0)
+    assert y.isfinite().all() and y.abs().max() < 10
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_fir_filter_is_scipys(channels):
+    x, h = _noise(3, 2, 700), _noise(channels, 40, seed=1)
+    y = find("FIRFilter")(impulse_response=h)(x)
+    expected = np.stack([[scipy.signal.lfilter(h[c % channels], 1, row[c]) for c in range(2)] for row in x.numpy()])
+    assert np.abs(y.detach().numpy() - expected).max() < 1e-12
+
+
+def test_fir_filter_without_taps_is_a_delay():
+    x = _noise(1, 2, 100, dtype=torch.float32)
+    y = find("FIRFilter")()(x)
+    assert torch.equal(y[..., 32:], x[..., :-32]) and y[..., :32].abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("gradient", ["autodiff", "fd", "spsa", dasp.Hybrid(backward="whitebox")])
+def test_fir_taps_learn_under_every_strategy(gradient):
+    """Least squares has one answer: the taps that made the target. And the gradient is the analytic one."""
+    x, truth = _noise(1, 1, 400), _noise(1, 8, seed=1)
+    target = find("FIRFilter")(impulse_response=truth)(x).detach()
+    effect = find("FIRFilter")(impulse_response=torch.zeros(1, 8, dtype=torch.float64), gradient=gradient)
+    assert [n for n, _ in effect.named_parameters()] == ["impulse_response"]
+    effect(x).sub(target).square().sum().backward()
+    lagged = torch.stack([torch.nn.functional.pad(x[0, 0], (k, 0))[:400] for k in range(8)])
+    torch.testing.assert_close(effect.impulse_response.grad[0], -2 * lagged @ target[0, 0])
+    optimiser = torch.optim.LBFGS(effect.parameters(), max_iter=50)
+
+    def loss():
+        optimiser.zero_grad()
+        error = effect(x).sub(target).square().sum()
+        error.backward()
+        return error
+
+    optimiser.step(loss)
+    torch.testing.assert_close(effect.impulse_response.detach(), truth, atol=1e-5, rtol=0)
+
+
+def test_fir_taps_learn_in_a_chain():
+    chain = dasp.Chain(find("FIRFilter")(), dasp.Gain(), gradient="autodiff")
+    chain(_noise(2, 2, 300), gain_db=6.0).square().sum().backward()
+    assert chain.effects[0].impulse_response.grad.abs().max() > 0
+
+
+def test_fir_taps_that_do_not_learn_are_saved_all_the_same():
+    fixed = find("FIRFilter")(impulse_response=torch.ones(3), learnable=False)
+    assert not list(fixed.parameters()) and list(fixed.state_dict()) == ["impulse_response"]
+
+
+def test_fir_filter_says_what_is_wrong_with_taps():
+    for bad in (torch.ones(3, dtype=torch.long), torch.ones(1, 1, 3), torch.ones(0)):
+        with pytest.raises(ValueError, match="FIRFilter: impulse_response must be floats of shape"):
+            find("FIRFilter")(impulse_response=bad)
+    with pytest.raises(ValueError, match="responses for 3 channels; got audio with 2"):
+        find("FIRFilter")(impulse_response=torch.ones(3, 4))(_noise(1, 2, 10))
