@@ -26,7 +26,8 @@ def comb(
 ) -> Tensor:
     """feedback: y[n] = x[n] + gain y[n - d]; feedforward: y[n] = x[n] + gain x[n - d].
 
-    M. R. Schroeder, "Natural sounding artificial reverberation", J. Audio Eng. Soc. 10 (1962). Linear interpolation, gliding to new delays within 32 samples; the gradient of the delay is true.
+    M. R. Schroeder, "Natural sounding artificial reverberation", J. Audio Eng. Soc. 10 (1962). Linear
+    interpolation, gliding to new delays within 32 samples; the gradient of the delay is true.
 
     Args:
         x: audio (B, C, T).
