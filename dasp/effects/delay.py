@@ -8,10 +8,9 @@ from torch import Tensor
 from dasp.atoms.delay_line import delay_line, line_state
 from dasp.atoms.level import as_controls
 from dasp.atoms.precision import as_plugin
-from dasp.atoms.ramp import ramp
-from dasp.automation import HOP
 from dasp.blackbox import Recipe
 from dasp.effect import Effect, nearest
+from dasp.effects._delays import gliding
 from dasp.param import Param
 
 INTERPOLATIONS = ("none", "linear")
@@ -47,11 +46,7 @@ def delay(
         samples = as_plugin(samples, torch.trunc(seconds.detach().float().double() * sample_rate))
         wet = torch.where(seconds == 0, 0.0, wet)
     elif interpolation == "linear":
-        if state is not None or samples.shape[2] > 1:
-            glide = samples.expand(-1, -1, x.shape[2])
-            samples, last = ramp(glide, HOP, None if state is None else state.get("delay"))
-            if state is not None and last is not None:
-                state["delay"] = last
+        samples = gliding(samples, x.shape[2], state)
     else:
         near = nearest(interpolation, INTERPOLATIONS)
         raise ValueError(f"Delay: interpolation is one of {', '.join(INTERPOLATIONS)}; got {interpolation!r}.{near}")

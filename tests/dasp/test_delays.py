@@ -5,11 +5,15 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from scipy.signal import lfilter
 
 import dasp.atoms.delay_line as atom
 from dasp.atoms.delay_line import delay_line, delay_line_reference, line_state
+from dasp.effects.allpass import Allpass
+from dasp.effects.comb import Comb
 from dasp.effects.delay import Delay, delay
-from dasp.testing import CHECKS, music
+from dasp.effects.ping_pong_delay import PingPongDelay
+from dasp.testing import CHECKS, check_effect, music
 
 F64 = torch.float64
 READS = [{"late": late, "thiran": thiran} for late, thiran in ((False, False), (True, False), (False, True))]
@@ -172,3 +176,110 @@ def test_delay_says_what_it_cannot():
         Delay(interpolation="liner")(x)
     with pytest.raises(ValueError, match=r"delay_line: feedback must be \(1, 1, 1 or 4410\)"):
         delay_line(x, torch.ones(1, 1, 1), torch.zeros(2, 1, 1))
+
+
+def _ping_pong_by_hand(x, d, feedback, mix):
+    """Two whole-sample lines that feed each other, sample by sample, from a mono feed."""
+    left, right, feed = np.zeros(x.shape[1]), np.zeros(x.shape[1]), x.mean(0)
+    out = np.zeros((2, x.shape[1]))
+    for n in range(x.shape[1]):
+        if n >= d:
+            out[:, n] = left[n - d], right[n - d]
+        left[n], right[n] = feed[n] + feedback * out[1, n], feedback * out[0, n]
+    return (1 - mix) * x + mix * out
+
+
+def test_ping_pong_is_two_lines_that_feed_each_other():
+    x = music(channels=2, seconds=0.05)
+    y = PingPongDelay()(x, delay_seconds=300 / 44100, feedback=0.8, mix=0.4)
+    np.testing.assert_allclose(y[0], _ping_pong_by_hand(x[0].numpy(), 300, 0.8, 0.4), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_ping_pong_bounces_an_impulse(dtype):
+    x = torch.zeros(1, 1, 2000, dtype=dtype)
+    x[..., 0] = 1
+    left, right = PingPongDelay(48000)(x, delay_seconds=240 / 48000, feedback=0.5, mix=1.0)[0]
+    expected = torch.zeros(2, 2000, dtype=dtype)
+    for echo in range(8):
+        expected[echo % 2, 240 * (echo + 1)] = 0.5**echo
+    torch.testing.assert_close(torch.stack([left, right]), expected, rtol=0, atol=1e-9 if dtype == F64 else 1e-6)
+    mono, dual = (PingPongDelay()(t, delay_seconds=0.004) for t in (x, x.expand(-1, 2, -1)))
+    assert torch.equal(mono, dual)
+
+
+@pytest.mark.parametrize("make", [PingPongDelay, Comb, Allpass], ids=lambda c: c.__name__)
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_new_delays_stream_to_the_bit(make, dtype):
+    """A new delay every 300 samples, which glides and lands; the blocks in between are of any size."""
+    x = music(channels=2, seconds=0.03).to(dtype)
+    delay, *_ = make.controls
+    outputs = []
+    for size in (300, 100, 7):
+        cuts = sorted({*range(0, x.shape[2], size), *range(0, x.shape[2], 300), x.shape[2]})
+        effect, state, blocks = make(), None, []
+        for a, b in itertools.pairwise(cuts):
+            y, state = effect.stream(x[..., a:b], state, **{delay.name: delay.default * (0.01 + 0.003 * (a // 300))})
+            blocks.append(y)
+        outputs.append(torch.cat(blocks, -1))
+    assert torch.equal(outputs[0], outputs[1]) and torch.equal(outputs[0], outputs[2])
+
+
+@pytest.mark.parametrize(("kind", "gain"), [("feedback", 0.8), ("feedback", -0.8), ("feedforward", 0.8), ("feedforward", -1.0)])
+@pytest.mark.parametrize("samples", [60, 60.3])
+def test_comb_has_the_response_of_its_equation(kind, gain, samples):
+    size = 1 << 15
+    x = torch.zeros(1, 1, size, dtype=F64)
+    x[..., 0] = 1
+    response = torch.fft.rfft(Comb(48000, kind=kind)(x, delay_ms=samples / 48, gain=gain)[0, 0])
+    w = 2 * torch.pi * torch.arange(size // 2 + 1, dtype=F64) / size
+    whole, rest = int(samples), samples - int(samples)
+    echo = torch.exp(-1j * w * whole) * (1 - rest + rest * torch.exp(-1j * w))
+    torch.testing.assert_close(response, 1 / (1 - gain * echo) if kind == "feedback" else 1 + gain * echo, rtol=0, atol=1e-8)
+
+
+def test_comb_and_allpass_are_scipys_filters():
+    x = music(seconds=0.05)
+    a, b = np.zeros(101), np.zeros(101)
+    a[0], a[100], b[0], b[100] = 1, -0.6, -0.6, 1
+    y = Comb(48000)(x, delay_ms=100 / 48, gain=0.6)
+    np.testing.assert_allclose(y, lfilter([1.0], a, x.numpy()), rtol=0, atol=1e-9)
+    y = Allpass(48000)(x, delay_ms=100 / 48, gain=0.6)
+    np.testing.assert_allclose(y, lfilter(b, a, x.numpy()), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("samples", [40, 40.26, 40.5, 41.49])
+@pytest.mark.parametrize("gain", [0.7, -0.4])
+def test_allpass_is_flat_at_every_delay(samples, gain):
+    """Also between samples, and its echoes come when they should: the low-frequency group delay is d (1 + g) / (1 - g)."""
+    size = 1 << 14
+    x = torch.zeros(1, 1, size, dtype=F64)
+    x[..., 0] = 1
+    y = Allpass(44100)(x, delay_ms=samples / 44.1, gain=gain)[0, 0]
+    spectrum = torch.fft.rfft(y)
+    torch.testing.assert_close(spectrum.abs(), torch.ones_like(spectrum.abs()), rtol=0, atol=1e-9)
+    delay_at_dc = (y * torch.arange(size, dtype=F64)).sum() / y.sum()
+    np.testing.assert_allclose(delay_at_dc, samples * (1 + gain) / (1 - gain), rtol=1e-9)
+
+
+def test_feedforward_comb_conforms():
+    check_effect(lambda rate=44100, **keywords: Comb(rate, kind="feedforward", **keywords))
+
+
+@pytest.mark.parametrize("seconds", [0.0030, 0.0047])
+def test_delays_are_found_by_descent(seconds):
+    """What a true gradient is for: a fractional delay is found from nearby, to a hundredth of a sample."""
+    w = 2 * torch.pi * 150 / 44100
+    x = torch.sin(w * torch.arange(3000, dtype=F64))[None, None]
+    target = Delay(interpolation="linear")(x, delay_seconds=seconds, mix=1.0)
+    guess = torch.tensor([seconds * 1.2], dtype=F64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([guess], lr=1.0, max_iter=60, line_search_fn="strong_wolfe", tolerance_change=1e-15)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (Delay(interpolation="linear")(x, delay_seconds=guess, mix=1.0) - target).square().mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert abs(float(guess.detach()) - seconds) * 44100 < 0.01

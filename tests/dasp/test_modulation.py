@@ -191,6 +191,27 @@ def test_chorus_of_a_tone_sways_its_pitch_as_the_delay_moves():
     torch.testing.assert_close(y[2000:], torch.sin(2 * np.pi * 500 * (t - d))[2000:], rtol=0, atol=1e-3)
 
 
+def test_flanger_of_a_tone_is_the_tone_at_the_swinging_delay():
+    """Against the closed form of the delay, through zero at depth 1; linear interpolation's own error at 500 Hz is below 7e-4."""
+    t = torch.arange(22050, dtype=F64) / 44100
+    tone = torch.sin(2 * np.pi * 500 * t)[None, None]
+    y = find("Flanger")()(tone, rate_hz=3.0, depth=1.0, centre_delay_ms=2.0, feedback=0.0, mix=1.0)[0, 0]
+    d = 1e-3 * 2 * (1 + torch.sin(2 * np.pi * 3 * t - np.pi))
+    torch.testing.assert_close(y[200:], torch.sin(2 * np.pi * 500 * (t - d))[200:], rtol=0, atol=7e-4)
+
+
+@pytest.mark.parametrize("feedback", [0.0, 0.7, -0.7])
+def test_flanger_at_rest_is_a_comb(feedback):
+    """Depth 0 and whole samples: dry plus z^-d / (1 + F z^-(d + 1)), the feedback one sample late."""
+    size, delay = 1 << 14, 96
+    x = torch.zeros(1, 1, size, dtype=F64)
+    x[..., 0] = 1
+    y = find("Flanger")(48000)(x, depth=0.0, centre_delay_ms=delay / 48, feedback=feedback, mix=0.5)[0, 0]
+    z = torch.exp(-2j * torch.pi * torch.arange(size // 2 + 1, dtype=F64) / size)
+    expected = 0.5 + 0.5 * z**delay / (1 + feedback * z ** (delay + 1))
+    torch.testing.assert_close(torch.fft.rfft(y), expected, rtol=0, atol=1e-8)
+
+
 def test_a_wrong_derivative_fails_at_both_steps_of_the_conformance_check_and_a_kink_within_one_does_not():
     def twice(u):
         return 2 * u - u.detach()
