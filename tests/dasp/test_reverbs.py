@@ -1,6 +1,7 @@
 """The reverbs: equal to the plugin where there is one, and each one's defining property."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from dasp.chain import Chain
 from dasp.effects import find
 from dasp.effects.convolution import Convolution, convolution
 from dasp.effects.feedback_delay_network import FeedbackDelayNetwork
+from dasp.effects.noise_shaped_reverb import NoiseShapedReverb
 from dasp.effects.reverb import Reverb
 
 HOP = 32
@@ -304,3 +306,43 @@ def test_convolution_refuses_what_it_cannot_do():
     silent = Convolution(impulse_response=np.zeros(10, np.float32))(torch.ones(1, 1, 100))
     assert silent.abs().max() == 0
     assert Convolution(gradient="fd")(torch.zeros(1, 2, 0)).shape == (1, 2, 0)  # an empty array kills the plugin
+
+
+@pytest.mark.parametrize("rate", [8000, 44100])
+def test_each_band_of_shaped_noise_has_its_decay_and_level(rate):
+    effect, band = NoiseShapedReverb(rate), 8  # 632 to 1125 Hz
+    impulse = torch.zeros(1, 1, 2 * rate, dtype=torch.float64)
+    impulse[..., 0] = 1
+    others = {f"band{b}_gain_db": -40.0 for b in range(1, 13) if b != band}
+    others |= {f"band{b}_decay_s": 0.1 for b in range(1, 13) if b != band}
+    for decay in (0.2, 0.6, 1.5):
+        h = effect(impulse, mix=1.0, band8_decay_s=decay, **others)[0, 0].numpy()
+        assert _decay_s(h, rate, 650, 1100) == pytest.approx(decay, rel=0.1)
+    louder = effect(impulse, mix=1.0, band8_decay_s=1.5, band8_gain_db=12.0, **others)[0, 0].numpy()
+    tail = slice(rate // 5, None)  # where the other bands are 160 dB down
+    np.testing.assert_allclose(louder[tail], h[tail] * 10 ** (12 / 20), atol=1e-6 * np.abs(h).max())
+
+
+def test_shaped_noise_is_white_at_rest_and_one_room_at_every_rate():
+    responses = []
+    for rate in (22050, 44100):
+        impulse = torch.zeros(1, 2, rate, dtype=torch.float64)
+        impulse[:, :, 0] = 1
+        spectrum = torch.fft.rfft(NoiseShapedReverb(rate)(impulse, mix=1.0)[0])[:, 100:8000]
+        responses.append(spectrum)
+        parts = spectrum.abs().square().unflatten(1, (-1, 395)).mean(-1)
+        assert 10 * math.log10(parts.mean()) == pytest.approx(0, abs=0.5)  # decaying in a second, as loud as the input
+        assert (10 * torch.log10(parts)).std() < 1.0
+    a, b = responses
+    assert (a - b).abs().square().sum() < 1e-3 * a.abs().square().sum()
+    correlation = (a[0] * a[1].conj()).sum().abs() / (a[0].norm() * a[1].norm())
+    assert correlation < 0.05  # each channel its own noise
+
+
+def test_another_seed_is_another_room_and_bands_above_nyquist_have_no_gradient():
+    x = _noise(1, 1, 4000)
+    assert not torch.allclose(NoiseShapedReverb(seed=0)(x), NoiseShapedReverb(seed=1)(x))
+    effect = NoiseShapedReverb(8000)
+    u = torch.full((1, 25), 0.5, dtype=torch.float64, requires_grad=True)
+    effect(x, u).square().sum().backward()
+    assert (u.grad[0, :10] != 0).all() and (u.grad[0, 10:12] == 0).all()
