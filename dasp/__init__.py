@@ -9,9 +9,13 @@
 
 from dasp.chain import Chain, Parallel
 from dasp.effect import Effect
+from dasp.effects.allpass import Allpass
+from dasp.effects.allpass_filter import AllpassFilter
+from dasp.effects.bandpass_filter import BandpassFilter
 from dasp.effects.bitcrush import Bitcrush
 from dasp.effects.chorus import Chorus
 from dasp.effects.clipping import Clipping
+from dasp.effects.comb import Comb
 from dasp.effects.compressor import Compressor
 from dasp.effects.convolution import Convolution
 from dasp.effects.de_esser import DeEsser
@@ -19,6 +23,8 @@ from dasp.effects.delay import Delay
 from dasp.effects.distortion import Distortion
 from dasp.effects.expander import Expander
 from dasp.effects.feedback_delay_network import FeedbackDelayNetwork
+from dasp.effects.fir_filter import FIRFilter
+from dasp.effects.flanger import Flanger
 from dasp.effects.fuzz import Fuzz
 from dasp.effects.gain import Gain
 from dasp.effects.high_shelf_filter import HighShelfFilter
@@ -32,11 +38,14 @@ from dasp.effects.mid_side_decoder import MidSideDecoder
 from dasp.effects.mid_side_encoder import MidSideEncoder
 from dasp.effects.multiband_compressor import MultibandCompressor
 from dasp.effects.noise_gate import NoiseGate
+from dasp.effects.noise_shaped_reverb import NoiseShapedReverb
+from dasp.effects.notch_filter import NotchFilter
 from dasp.effects.overdrive import Overdrive
 from dasp.effects.panner import Panner
 from dasp.effects.parametric_eq import ParametricEQ
 from dasp.effects.peak_filter import PeakFilter
 from dasp.effects.phaser import Phaser
+from dasp.effects.ping_pong_delay import PingPongDelay
 from dasp.effects.reverb import Reverb
 from dasp.effects.stereo_widener import StereoWidener
 from dasp.effects.studio_compressor import StudioCompressor
@@ -50,11 +59,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SPSA",
+    "Allpass",
+    "AllpassFilter",
     "Autodiff",
+    "BandpassFilter",
     "Bitcrush",
     "Chain",
     "Chorus",
     "Clipping",
+    "Comb",
     "Compressor",
     "Convolution",
     "DeEsser",
@@ -63,8 +76,10 @@ __all__ = [
     "Effect",
     "Expander",
     "External",
+    "FIRFilter",
     "FeedbackDelayNetwork",
     "FiniteDifference",
+    "Flanger",
     "Fuzz",
     "Gain",
     "HighShelfFilter",
@@ -79,6 +94,8 @@ __all__ = [
     "MidSideEncoder",
     "MultibandCompressor",
     "NoiseGate",
+    "NoiseShapedReverb",
+    "NotchFilter",
     "Overdrive",
     "Panner",
     "Parallel",
@@ -86,6 +103,7 @@ __all__ = [
     "ParametricEQ",
     "PeakFilter",
     "Phaser",
+    "PingPongDelay",
     "Proxy",
     "Reverb",
     "StereoWidener",
