@@ -51,6 +51,7 @@ from dasp.effects.stereo_widener import StereoWidener
 from dasp.effects.studio_compressor import StudioCompressor
 from dasp.effects.tremolo import Tremolo
 from dasp.external import External, external
+from dasp.feedback import Feedback
 from dasp.health import external_health
 from dasp.param import Param
 from gradients import SPSA, Autodiff, FiniteDifference, Hybrid, Proxy, Strategy, Target
@@ -77,6 +78,7 @@ __all__ = [
     "Expander",
     "External",
     "FIRFilter",
+    "Feedback",
     "FeedbackDelayNetwork",
     "FiniteDifference",
     "Flanger",

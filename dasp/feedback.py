@@ -21,8 +21,9 @@ class Feedback(Compound):
 
     y[n] = x[n] + feedback e[n - D], where e is the effect's output for y and D = round(delay_seconds * sample_rate).
 
-    The loop is unrolled: each pass through the whole signal makes D more samples right, so a signal of T samples takes T / D runs of
-    the effect, forward and backward, in every view; gradients are exact. With `state` (streaming) it runs once, block by block.
+    The loop is unrolled: each pass through the whole signal makes D more samples right, so a signal of T samples takes T / D
+    runs of the effect, forward and backward, in every view; gradients are exact. With `state` (streaming) it runs once, block by
+    block.
 
     Args:
         effect: of as many output as input channels.
@@ -42,7 +43,9 @@ class Feedback(Compound):
         super().__init__((effect,), gradient, proxy, own)
         self.delay_samples = round(delay_seconds * self.sample_rate)
         if self.delay_samples < 1:
-            raise ValueError(f"Feedback: delay_seconds must be at least one sample, {1 / self.sample_rate:g} s; got {delay_seconds}.")
+            raise ValueError(
+                f"Feedback: delay_seconds must be at least a sample, {1 / self.sample_rate:g} s; got {delay_seconds}."
+            )
         if effect.out_channels(1) != 1 and (effect.channels is None or 1 in effect.channels):
             raise ValueError(f"Feedback: {effect.name} makes mono stereo, which cannot go back to its input; pan first.")
 
@@ -56,11 +59,12 @@ class Feedback(Compound):
         if state is not None:
             return self._streamed(each, x, u, gain, aux, state)
         ((effect, part, mine),) = self._parts(u, aux)
-        y, delay, samples = x, self.delay_samples, x.shape[2]
+        delay, samples = self.delay_samples, x.shape[2]
+        y = x + gain * torch.zeros_like(x)  # what comes before the first echo, and still a function of the controls
         for _ in range(math.ceil(samples / delay) - 1):
             wet = each(effect, y, part, **mine)[..., : samples - delay]
             y = x + gain * torch.nn.functional.pad(wet, (delay, 0))
-        return y if y is not x else x.clone()
+        return y
 
     def _streamed(
         self, each: Callable[..., Tensor], x: Tensor, u: Tensor, gain: Tensor, aux: dict[str, Any], state: dict
