@@ -72,20 +72,27 @@ def signal(kind: str, rate: int, channels: int, batch: int, seed: int) -> Tensor
     return x
 
 
-def by_hand(cls: type[Effect], x: Tensor, values: dict[str, Tensor], rate: int, effect: Effect) -> Tensor:
+def recipe(effect: Effect, values: dict[str, float], impulse_response: Tensor | None = None) -> Recipe:
+    """The plugins of an effect, as a user of Pedalboard would write them down: [(class name, attributes), ...]."""
+    plugin = effect.plugin
+    if isinstance(plugin, str):
+        return [(plugin, dict(values))]
+    assert callable(plugin)
+    known: dict[str, Any] = {"sample_rate": effect.sample_rate}
+    if impulse_response is not None:
+        known["impulse_response"] = impulse_response.detach().numpy()
+    wanted = inspect.signature(plugin).parameters
+    return plugin(**values, **{k: v for k, v in known.items() if k in wanted}, **effect.settings)
+
+
+def by_hand(effect: Effect, x: Tensor, values: dict[str, Tensor]) -> Tensor:
     """Pedalboard, called as its documentation says: a fresh plugin, the values, the audio."""
-    board, plugin, rows = pedalboard(), cls.plugin, []
-    known = {"sample_rate": rate, **{k: v[0].detach().numpy() for k, v in effect.extra(x).items()}}
+    board, rows = pedalboard(), []
+    response = effect.extra(x).get("impulse_response")
     for i, row in enumerate(x.numpy()):
-        named: dict[str, Any] = {k: float(v[i]) for k, v in values.items()}
-        if isinstance(plugin, str):
-            recipe: Recipe = [(plugin, named)]
-        else:
-            assert callable(plugin)
-            more = {k: v for k, v in known.items() if k in inspect.signature(plugin).parameters}
-            recipe = plugin(**named, **more, **effect.settings)
-        for name, attributes in recipe:
-            row = getattr(board, name)(**attributes)(row, rate)
+        typed = {k: float(v[i]) for k, v in values.items()}
+        for name, attributes in recipe(effect, typed, None if response is None else response[i]):
+            row = getattr(board, name)(**attributes)(row, effect.sample_rate)
         rows.append(row)
     return torch.from_numpy(np.stack(rows))
 
@@ -115,7 +122,7 @@ def compare(cls: type[Effect], draws: int = 100, seed: int = 0, rates: Sequence[
                 values = white.physical(u)
                 with torch.no_grad():
                     ours, boxed = white(x, **values), black(x, **values)
-                    theirs = by_hand(cls, x, values, rate, white)
+                    theirs = by_hand(white, x, values)
                     if movable:
                         few = slice(0, max(1, draws // 10))
                         glide = torch.rand(len(x[few]), u.shape[1], FRAMES, generator=generator, dtype=torch.float64)
