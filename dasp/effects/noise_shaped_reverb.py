@@ -56,9 +56,9 @@ def noise_shaped_reverb(
     estimation from reverberant speech", WASPAA 2021): convolution with h[m] = sum_b g_b w_b[m] 10^(-3 m / (fs decay_b)), where
     w_b is one of twelve bands of noise.
 
-    The noise is drawn from `seed` as a spectrum: the same at every rate and every call, and another in each channel. The bands share
-    20 Hz to 20 kHz evenly in octaves and fade into each other so that their sum is white; one that lies above the Nyquist frequency
-    is silent, and its controls have no gradient.
+    The noise is drawn from `seed` as a spectrum: the same at every rate and every call, and another in each channel. The bands
+    share 20 Hz to 20 kHz evenly in octaves and fade into each other so that their sum is white; one that lies above the Nyquist
+    frequency is silent, and its controls have no gradient.
 
     Args:
         x: audio (B, C, T).
@@ -136,7 +136,7 @@ def _edge_hz(band: float) -> float:
 
 
 class NoiseShapedReverb(Effect):
-    """Add a room made of noise, with level and decay in twelve bands. Options: `seconds` of noise, and the `seed` it is drawn from."""
+    """Add a room made of noise, with level and decay in twelve bands. Options: `seconds` of noise, and its `seed`."""
 
     controls = (
         *(

@@ -15,6 +15,7 @@ from dasp.effects import find
 from dasp.effects.convolution import Convolution, convolution
 from dasp.effects.feedback_delay_network import FeedbackDelayNetwork
 from dasp.effects.noise_shaped_reverb import NoiseShapedReverb
+from dasp.effects.plate import Plate
 from dasp.effects.reverb import Reverb
 
 HOP = 32
@@ -207,17 +208,17 @@ def test_a_feedback_delay_networks_decay_is_the_set_one(rate, lines, low, high, 
     assert _decay_s(response(400.0), rate, 2500, 3600) == pytest.approx(high, rel=0.1)
 
 
-@pytest.mark.parametrize("name", ["FeedbackDelayNetwork"])
+@pytest.mark.parametrize("name", ["FeedbackDelayNetwork", "Plate"])
 def test_a_network_falls_silent_at_every_corner(name):
     """The longest decays, and controls that jump between their ends: what stays is less than what was."""
     effect = find(name)(8000)
     corners = torch.tensor(list(itertools.product((0.0, 1.0), repeat=len(effect.controls))), dtype=torch.float64)
-    x = torch.zeros(len(corners), 2, 12000)
+    x = torch.zeros(len(corners), 2, 30000)
     x[..., :1000] = _noise(2, 1000).float().sign()
-    for u in (corners, torch.stack([corners, corners.flip(0)] * 6, -1)):
+    for u in (corners, torch.stack([corners, corners.flip(0)] * 15, -1)):
         y = effect(x, u)
         assert y.isfinite().all() and y.abs().amax() < 100
-        early, late = (part.double().square().sum((1, 2)) for part in (y[..., :4000], y[..., -4000:]))
+        early, late = (part.double().square().sum((1, 2)) for part in (y[..., :10000], y[..., -10000:]))
         assert (late < early).all()
 
 
@@ -346,3 +347,56 @@ def test_another_seed_is_another_room_and_bands_above_nyquist_have_no_gradient()
     u = torch.full((1, 25), 0.5, dtype=torch.float64, requires_grad=True)
     effect(x, u).square().sum().backward()
     assert (u.grad[0, :10] != 0).all() and (u.grad[0, 10:12] == 0).all()
+
+
+def _lattice(x: np.ndarray, length: int, g: float) -> tuple[np.ndarray, np.ndarray]:
+    """All-pass by scipy: its line's content and its output."""
+    a = np.r_[1, np.zeros(length - 1), g]
+    return scipy.signal.lfilter([1.0], a, x), scipy.signal.lfilter(a[::-1], a, x)
+
+
+def _late(x: np.ndarray, samples: int) -> np.ndarray:
+    return np.r_[np.zeros(samples), x[: len(x) - samples]]
+
+
+def test_a_plate_is_the_published_one_until_its_loop_closes():
+    """At the published rate, from scipy's filters in a row: what comes round is first heard after 4217 + 3163 + 353 samples."""
+    x = _noise(1, 2, 7800)
+    band, decay, damp, g = 0.6, 0.45, 0.3, 0.7
+    settings = {"bandwidth": band, "decay": decay, "damping": damp, "input_diffusion": g}
+    y = Plate(29761)(x, mix=1.0, pre_delay_ms=1000 * 100 / 29761, **settings)[0].numpy()
+    fed = scipy.signal.lfilter([band], [1, band - 1], _late(x[0].mean(0).numpy(), 100))
+    for length, diffusion in ((142, g), (107, g), (379, g / 0.75 * 0.625), (277, g / 0.75 * 0.625)):
+        fed = _lattice(fed, length, diffusion)[1]
+    nodes = []
+    for entry, long, exit_ in ((672, 4453, 1800), (908, 4217, 2656)):
+        first = _lattice(fed, entry, -0.7)[1]
+        damped = scipy.signal.lfilter([1 - damp], [1, -damp], _late(first, long))
+        nodes.append((first, *_lattice(decay * damped, exit_, 0.5)))
+    (a, b, c), (d, e, f) = nodes
+    left = _late(d, 266) + _late(d, 2974) - _late(e, 1913) + _late(f, 1996) - _late(a, 1990) - _late(b, 187) - _late(c, 1066)
+    right = _late(a, 353) + _late(a, 3627) - _late(b, 1228) + _late(c, 2673) - _late(d, 2111) - _late(e, 335) - _late(f, 121)
+    assert np.abs(b).max() > 0.1 and np.abs(e).max() > 0.1
+    np.testing.assert_allclose(y, 0.6 * np.stack([left, right]), atol=1e-10)
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+@pytest.mark.parametrize("decay", [0.3, 0.5, 0.7])
+def test_a_plates_decay_follows_its_loop(rate, decay):
+    """Around the figure of eight, 21589 published samples, four gains."""
+    impulse = torch.zeros(1, 2, 4 * rate, dtype=torch.float64)
+    impulse[..., 0] = 1
+    left, right = Plate(rate)(impulse, mix=1.0, decay=decay, damping=1e-4)[0].numpy()
+    expected = 60 / (-80 * math.log10(decay)) * 21589 / 29761
+    assert _decay_s(left, rate, 100, 3500) == pytest.approx(expected, rel=0.15)
+    assert abs(np.corrcoef(left, right)[0, 1]) < 0.02
+
+
+def test_a_plates_gradients_are_right_where_the_loop_has_closed():
+    """At 8 kHz, where what came round is heard within the signal."""
+    x = _noise(1, 2, 6000).requires_grad_()
+    for frames in (1, 6):
+        u = (0.05 + 0.3 * torch.rand(1, 6, frames, dtype=torch.float64)).requires_grad_()
+        assert torch.autograd.gradcheck(Plate(8000), (x, u), fast_mode=True, atol=1e-4, rtol=1e-3)
+        gradient = torch.autograd.grad(Plate(8000)(x, u).square().sum(), u)[0]
+        assert (gradient != 0).all()
