@@ -46,6 +46,7 @@ from dasp.effects.parametric_eq import ParametricEQ
 from dasp.effects.peak_filter import PeakFilter
 from dasp.effects.phaser import Phaser
 from dasp.effects.ping_pong_delay import PingPongDelay
+from dasp.effects.plate import Plate
 from dasp.effects.reverb import Reverb
 from dasp.effects.stereo_widener import StereoWidener
 from dasp.effects.studio_compressor import StudioCompressor
@@ -106,6 +107,7 @@ __all__ = [
     "PeakFilter",
     "Phaser",
     "PingPongDelay",
+    "Plate",
     "Proxy",
     "Reverb",
     "StereoWidener",
