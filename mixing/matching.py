@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dasp import Chain, Compressor, Gain, HighShelfFilter, LowShelfFilter, PeakFilter, Reverb
-from gradients import SPSA, Autodiff, Strategy, resolve
+from gradients import SPSA, Autodiff, FiniteDifference, Strategy, resolve
 from mixing.align import find_lags, shift
 from mixing.console import Console, Controls
 from mixing.fit import Progress, fit
@@ -65,9 +65,9 @@ def match(
         reverb: whether a shared reverb send is fitted.
         master: a chain of shelves, peak, compressor and gain on the mix; "auto": for foreign masters.
         align: find and move late stems.
-        steps: of Adam; by default 50 before Gauss-Newton, else 160, with SPSA 240, and with other black-box gradients 80.
-        polish: finish with Gauss-Newton, through the real plugins where the gradient is theirs; by default where it is autodiff
-            and there is no master chain.
+        steps: of Adam; by default 50 before Gauss-Newton, else 160 (80 with fd, whose steps take longest).
+        polish: finish with Gauss-Newton, by differences of what is heard: of the real plugins where the gradient is theirs; by
+            default where there is no master chain.
         seed: of excerpts and stochastic strategies.
         progress: called with (stage, step, of how many, loss).
         should_stop: asked between steps; True keeps the best so far.
@@ -128,8 +128,8 @@ def match(
     candidates = [start]
     settings["stereo_loss"] = foreign
     if polish is None:
-        polish = exact and not with_master
-    count = steps if steps is not None else (50 if polish else 160 if exact else 240 if isinstance(strategy, SPSA) else 80)
+        polish = not with_master
+    count = steps if steps is not None else (50 if polish else 80 if isinstance(strategy, FiniteDifference) else 160)
     rough = count if polish else count // 3
     if rough and not should_stop():
         found = fit(driven, moved, reference, start, steps=rough, **settings)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dasp.atoms.biquad import biquad
 from dasp.atoms.convolution import convolve
 from dasp.atoms.level import as_controls
+from dasp.atoms.precision import as_plugin
 from dasp.atoms.ramp import ramp
 from dasp.effect import Effect
 from dasp.param import Param
@@ -44,9 +45,8 @@ def convolution(
     h = default_response(sample_rate).to(x.device).expand(len(x), -1, -1) if impulse_response is None else impulse_response
     h = h.double()
     if normalise:
-        energy = h.square().sum(-1).amax(-1)[:, None, None]
-        heard = energy >= 1e-8
-        h = h * torch.where(heard, 0.125 / torch.where(heard, energy, 1.0).sqrt(), 1.0)
+        exact = _scale(h.square().sum(-1))
+        h = h * (exact if x.dtype == torch.float64 else as_plugin(exact, _scale(_summed(h.detach().float().square()))))
     memory, glide = state or {}, None
     wet = wet.to(x.dtype)
     gains = torch.cat([wet, 1 - wet], 1)  # each with a ramp of its own, whose rounding differs
@@ -58,6 +58,19 @@ def convolution(
         if glide is not None:
             state["glide"] = glide
     return gains[:, :1] * y + gains[:, 1:] * x
+
+
+def _scale(energy: Tensor) -> Tensor:
+    """The factor (B, 1, 1) for channels of these energies (B, C)."""
+    energy = energy.amax(-1)[:, None, None]
+    heard = energy >= 1e-8
+    return torch.where(heard, 0.125 / torch.where(heard, energy, 1.0).sqrt(), 1.0)
+
+
+def _summed(x: Tensor) -> Tensor:
+    """(B, C, L) -> (B, C), one value after the other in float32: the plugin's sum is 1e-5 off, and so is its level."""
+    integrator = torch.tensor([1.0, 0.0, 0.0, -1.0, 0.0], dtype=torch.float64, device=x.device).reshape(1, 1, 5, 1)
+    return biquad(x, integrator.expand(len(x), -1, -1, -1))[0][..., -1]
 
 
 def default_response(sample_rate: float) -> Tensor:
