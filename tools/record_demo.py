@@ -85,8 +85,8 @@ def page(record: dict[str, Any]) -> str:
         "",
         "## Through the real plugins",
         "",
-        "The same job with black-box gradients: every strip's inserts and the reverb are Pedalboard's in the forward pass, in the "
-        "probes, and in the differences of the Gauss-Newton stage that finishes a match. "
+        "The same job with black-box gradients: every strip's inserts and the reverb are Pedalboard's in the forward pass, in "
+        "the probes, and in the differences of the Gauss-Newton stage that finishes a match. "
         f"Target: residual at most {BLACK_BOX_TARGETS['residual_db']:g} dB, all stems but one within 0.5 dB and 0.03.",
         "",
         "| gradient | residual, dB | STFT distance | stems within 0.5 dB and 0.03 | time | over autodiff's |",
