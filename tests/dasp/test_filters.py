@@ -12,6 +12,7 @@ from dasp.atoms.biquad import biquad, biquad_reference
 from dasp.atoms.convolution import convolve, fast_length
 from dasp.atoms.ladder import ladder, ladder_reference
 from dasp.effects import find
+from dasp.effects.graphic_eq import CENTRES_HZ, design
 from dasp.effects.ladder_filter import MODES
 
 RATES = (44100, 48000, 96000)
@@ -355,3 +356,44 @@ def test_fir_filter_says_what_is_wrong_with_taps():
             find("FIRFilter")(impulse_response=bad)
     with pytest.raises(ValueError, match="responses for 3 channels; got audio with 2"):
         find("FIRFilter")(impulse_response=torch.ones(3, 4))(_noise(1, 2, 10))
+
+
+def _decibels(h: torch.Tensor, frequencies: np.ndarray, rate: float) -> np.ndarray:
+    """Of symmetric taps (N, taps), by the Fourier sum around their middle."""
+    delay = h.shape[1] // 2
+    turns = np.outer(np.arange(-delay, delay + 1), frequencies / rate)
+    return 20 * np.log10(np.abs(h.numpy() @ np.cos(2 * np.pi * turns)))
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+@pytest.mark.parametrize(("delay_ms", "tolerance"), [(50.0, (0.8, 0.4, 0.4)), (100.0, (0.11, 0.11, 0.11))])
+def test_graphic_eq_has_the_gains_that_it_was_given(rate, delay_ms, tolerance):
+    """At the worst: every corner of the six lowest bands' gains. And no ripple beyond them where the filter is long enough."""
+    corners = 12 * torch.tensor(list(itertools.product((-1.0, 1.0), repeat=6)), dtype=torch.float64)
+    gains = torch.cat([corners, -corners[:, :4]], 1)
+    centres = np.array([f for f in CENTRES_HZ if f < rate / 2])
+    h = design(gains, rate, delay_ms)
+    assert torch.equal(h, h.flip(1)) and h.shape == (64, round(2 * delay_ms * rate / 1000) + 1)
+    error = np.abs(_decibels(h, centres, rate) - gains.numpy()[:, : len(centres)]).max(0)
+    assert (error <= [*tolerance, *[0.05] * (len(centres) - 3)]).all(), error
+    between = _decibels(h, np.geomspace(200, min(20000, rate / 2), 100), rate)
+    assert np.abs(between).max() < 12.3
+
+
+def test_graphic_eq_at_rest_is_a_delay_and_at_one_gain_a_gain():
+    x = _noise(1, 2, 6000)
+    for db in (0.0, 6.0):
+        y = find("GraphicEQ")()(x, **{q.name: db for q in find("GraphicEQ").controls})
+        torch.testing.assert_close(y[..., 2205:], 10 ** (db / 20) * x[..., :-2205], rtol=0, atol=1e-12)
+        assert y[..., :2205].abs().max() < 1e-12
+    short = find("GraphicEQ")(48000, delay_ms=2.0)(x)
+    torch.testing.assert_close(short[..., 96:], x[..., :-96], rtol=0, atol=1e-12)
+
+
+def test_graphic_eq_filters_by_its_design():
+    effect = find("GraphicEQ")(48000, delay_ms=20.0)
+    values = _drawn("GraphicEQ", 0)
+    (h,) = design(torch.tensor([list(values.values())], dtype=torch.float64), 48000, 20.0)
+    x = _noise(1, 1, 5000)
+    expected = scipy.signal.lfilter(h.numpy(), 1, x[0, 0].numpy())
+    assert np.abs(effect(x, **values)[0, 0].numpy() - expected).max() < 1e-10
