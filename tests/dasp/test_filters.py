@@ -9,9 +9,9 @@ import torch
 
 import dasp
 from dasp.atoms.biquad import biquad, biquad_reference
-from dasp.atoms.convolution import convolve, fast_length
 from dasp.atoms.ladder import ladder, ladder_reference
 from dasp.effects import find
+from dasp.effects.graphic_eq import CENTRES_HZ, design
 from dasp.effects.ladder_filter import MODES
 
 RATES = (44100, 48000, 96000)
@@ -67,7 +67,9 @@ def test_moving_controls_are_the_block_fed_plugin_to_the_bit(name):
         assert torch.equal(white, black), f"{(white != black).sum()} samples differ, case {seed}"
 
 
-@pytest.mark.parametrize("name", [*PLUGINS, "ParametricEQ", "LadderFilter", "BandpassFilter", "NotchFilter", "AllpassFilter"])
+@pytest.mark.parametrize(
+    "name", [*PLUGINS, "ParametricEQ", "LadderFilter", "BandpassFilter", "NotchFilter", "AllpassFilter", "FIRFilter", "GraphicEQ"]
+)
 def test_any_split_is_the_whole_to_the_bit(name):
     for kind, cuts in itertools.product(
         ("noise", "burst"), ((0, 1, 8191, 8192, 8193, 16384), (0, 0, 100, 8292, 16484), (0, 7000))
@@ -105,57 +107,6 @@ def test_biquad_rows_of_different_ages_are_filtered_each_for_itself():
     for c in range(4):
         assert torch.equal(together[:, c : c + 1], biquad(x[:, c : c + 1], sos, state[:, c : c + 1])[0])
     assert not torch.equal(together, biquad(x, sos)[0])
-
-
-@pytest.mark.parametrize(("samples", "taps"), [(1, 1), (1, 50), (50, 1), (500, 129), (90, 3000), (150000, 700), (40000, 30000)])
-@pytest.mark.parametrize("shared", [True, False])
-def test_convolution_is_scipys(samples, taps, shared):
-    x, h = _noise(2, 3, samples), _noise(2, 1 if shared else 3, taps, seed=1)
-    expected = scipy.signal.fftconvolve(x.numpy(), h.expand(2, 3, taps).numpy(), axes=-1)[..., :samples]
-    y, _ = convolve(x, h)
-    assert np.abs(y.numpy() - expected).max() < 1e-11 * np.abs(expected).max()
-    single, _ = convolve(x.float(), h.float())
-    close = convolve(x.float().double(), h.float().double())[0].float()
-    assert single.dtype == torch.float32 and torch.equal(single, close)
-
-
-def test_convolution_of_integers_is_exact():
-    """A known answer without rounding: numpy's direct sum of small integers."""
-    x, h = (torch.randint(-9, 10, (1, 1, n), generator=torch.Generator().manual_seed(n)).double() for n in (300, 40))
-    assert np.array_equal(convolve(x, h)[0][0, 0].round().numpy(), np.convolve(x[0, 0], h[0, 0])[:300])
-
-
-@pytest.mark.parametrize("channels", [1, 2])
-def test_convolution_gradients(channels):
-    x, h = _noise(2, 2, 40).requires_grad_(), _noise(2, channels, 11, seed=1).requires_grad_()
-    history = _noise(2, 2, 10, seed=2)
-    assert torch.autograd.gradcheck(lambda x, h: convolve(x, h, history)[0], (x, h))
-
-
-@pytest.mark.parametrize("taps", [1, 2, 300])
-def test_convolution_streams(taps):
-    x, h = _noise(1, 2, 2000), _noise(1, 1, taps, seed=1)
-    whole, end = convolve(x, h)
-    history, blocks = None, []
-    for a, b in itertools.pairwise([0, 0, 1, 5, 700, 701, 2000]):
-        y, history = convolve(x[..., a:b], h, history)
-        blocks.append(y)
-    torch.testing.assert_close(torch.cat(blocks, -1), whole, rtol=0, atol=1e-12)
-    assert torch.equal(history, end)
-
-
-def test_convolution_refuses_shapes():
-    x = _noise(2, 2, 10)
-    with pytest.raises(ValueError, match=r"must be \(2, 1 or 2, taps\).*got \(1, 1, 3\)"):
-        convolve(x, x[:1, :1, :3])
-    with pytest.raises(ValueError, match="keeps its length"):
-        convolve(x, x[:, :, :3], x[..., :5])
-
-
-def test_fast_lengths():
-    smooth = sorted(2**a * 3**b * 5**c for a in range(1, 13) for b in range(8) for c in range(6))
-    for n in range(1, 4000):
-        assert fast_length(n) == next(s for s in smooth if s >= n)
 
 
 def _response(effect: dasp.Effect, frequencies: np.ndarray, samples: int = 1 << 14, **values: float) -> np.ndarray:
@@ -313,7 +264,7 @@ def test_fir_filter_is_scipys(channels):
 def test_fir_filter_without_taps_is_a_delay():
     x = _noise(1, 2, 100, dtype=torch.float32)
     y = find("FIRFilter")()(x)
-    assert torch.equal(y[..., 32:], x[..., :-32]) and y[..., :32].abs().max() < 1e-12
+    assert torch.equal(y[..., 32:], x[..., :-32]) and y[..., :32].eq(0).all()
 
 
 @pytest.mark.parametrize("gradient", ["autodiff", "fd", "spsa", dasp.Hybrid(backward="whitebox")])
@@ -355,3 +306,44 @@ def test_fir_filter_says_what_is_wrong_with_taps():
             find("FIRFilter")(impulse_response=bad)
     with pytest.raises(ValueError, match="responses for 3 channels; got audio with 2"):
         find("FIRFilter")(impulse_response=torch.ones(3, 4))(_noise(1, 2, 10))
+
+
+def _decibels(h: torch.Tensor, frequencies: np.ndarray, rate: float) -> np.ndarray:
+    """Of symmetric taps (N, taps), by the Fourier sum around their middle."""
+    delay = h.shape[1] // 2
+    turns = np.outer(np.arange(-delay, delay + 1), frequencies / rate)
+    return 20 * np.log10(np.abs(h.numpy() @ np.cos(2 * np.pi * turns)))
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+@pytest.mark.parametrize(("delay_ms", "tolerance"), [(50.0, (0.8, 0.4, 0.4)), (100.0, (0.11, 0.11, 0.11))])
+def test_graphic_eq_has_the_gains_that_it_was_given(rate, delay_ms, tolerance):
+    """At the worst: every corner of the six lowest bands' gains. And no ripple beyond them where the filter is long enough."""
+    corners = 12 * torch.tensor(list(itertools.product((-1.0, 1.0), repeat=6)), dtype=torch.float64)
+    gains = torch.cat([corners, -corners[:, :4]], 1)
+    centres = np.array([f for f in CENTRES_HZ if f < rate / 2])
+    h = design(gains, rate, delay_ms)
+    assert torch.equal(h, h.flip(1)) and h.shape == (64, round(2 * delay_ms * rate / 1000) + 1)
+    error = np.abs(_decibels(h, centres, rate) - gains.numpy()[:, : len(centres)]).max(0)
+    assert (error <= [*tolerance, *[0.05] * (len(centres) - 3)]).all(), error
+    between = _decibels(h, np.geomspace(200, min(20000, rate / 2), 100), rate)
+    assert np.abs(between).max() < 12.3
+
+
+def test_graphic_eq_at_rest_is_a_delay_and_at_one_gain_a_gain():
+    x = _noise(1, 2, 6000)
+    for db in (0.0, 6.0):
+        y = find("GraphicEQ")()(x, **{q.name: db for q in find("GraphicEQ").controls})
+        torch.testing.assert_close(y[..., 2205:], 10 ** (db / 20) * x[..., :-2205], rtol=0, atol=1e-12)
+        assert y[..., :2205].abs().max() < 1e-12
+    short = find("GraphicEQ")(48000, delay_ms=2.0)(x)
+    torch.testing.assert_close(short[..., 96:], x[..., :-96], rtol=0, atol=1e-12)
+
+
+def test_graphic_eq_filters_by_its_design():
+    effect = find("GraphicEQ")(48000, delay_ms=20.0)
+    values = _drawn("GraphicEQ", 0)
+    (h,) = design(torch.tensor([list(values.values())], dtype=torch.float64), 48000, 20.0)
+    x = _noise(1, 1, 5000)
+    expected = scipy.signal.lfilter(h.numpy(), 1, x[0, 0].numpy())
+    assert np.abs(effect(x, **values)[0, 0].numpy() - expected).max() < 1e-10
