@@ -406,7 +406,7 @@ def test_a_plates_gradients_are_right_where_the_loop_has_closed():
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 96000])
 @pytest.mark.parametrize(("feedback", "a"), [(0.0, 0.62), (0.6, 0.4)])
 def test_a_spring_is_its_closed_form(rate, feedback, a):
-    impulse = torch.zeros(1, 1, rate, dtype=torch.float64)
+    impulse = torch.zeros(1, 1, 2 * rate, dtype=torch.float64)
     impulse[..., 0] = 1
     delay = round(0.03 * rate)
     h = Spring(rate)(impulse, mix=1.0, feedback=feedback, dispersion=a, delay_ms=1000 * delay / rate)[0, 0].numpy()
