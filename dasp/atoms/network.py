@@ -79,7 +79,11 @@ class Network:
         self.outputs = max(self.outputs, channel + 1)
 
     def all_pass(self, value: int, line: int, offset: int, param: int) -> int:
-        """(p + z^-offset) / (1 + p z^-offset) of a value, with a line of its own."""
+        """(p + z^-offset) / (1 + p z^-offset) of a value, |p| < 1, with a line of its own.
+
+        In the form that is a rotation of value and memory at each sample, so that it stays lossless while p moves; the line holds
+        sqrt(1 - p^2) times what the direct form's would.
+        """
         return self._add(_ALL_PASS, 2, value, line, offset, param)
 
     def one_pole(self, value: int, keep: int, new: int) -> int:
@@ -147,9 +151,10 @@ def network_reference(x: Tensor, params: Tensor, state: Tensor, network: Network
             elif op == _OUTPUT:
                 out[a].append(r[b])
             else:
-                t = lines[b][-c]
-                written[b] = r[a] - gains[:, d] * t
-                r[dst] = t + gains[:, d] * written[b]
+                t, gain = lines[b][-c], gains[:, d]
+                turned = (1 - gain * gain).sqrt()
+                written[b] = turned * r[a] - gain * t
+                r[dst] = gain * r[a] + turned * t
         for line, value in written.items():
             lines[line].append(value)
     y = torch.stack([torch.stack(channel, -1) for channel in out], 1) if x.shape[2] else x.new_zeros(len(x), network.outputs, 0)

@@ -50,10 +50,11 @@ def plate(
     delay, band, spread, feedback, damp, wet = as_controls(x, pre_delay_ms, bandwidth, input_diffusion, decay, damping, mix)
     scale = sample_rate / PUBLISHED_HZ
     low, dark = (1 - band) ** (1 / scale), damp ** (1 / scale)
+    soft = (feedback + 0.15).clamp(0.25, 0.5)
     values = (
         1 + delay * (sample_rate / 1000),  # the one is taken off where the outputs listen
         *(low, 1 - low, spread, spread * (0.625 / 0.75)),
-        *(torch.full_like(feedback, -0.7), (feedback + 0.15).clamp(0.25, 0.5), dark, 1 - dark, feedback),
+        *(torch.full_like(feedback, -0.7), soft, -1 / (1 - soft * soft).sqrt(), dark, 1 - dark, feedback),
         *(torch.full_like(feedback, gain) for gain in (1 / x.shape[1], 0.6)),
     )
     params = torch.cat(torch.broadcast_tensors(*values), 1)
@@ -65,8 +66,8 @@ def plate(
 
 
 def _network(channels: int, scale: float, longest: int) -> Network:
-    """Parameters, in this order: pre-delay, the input's pole and its complement, ..., as `plate` lists them."""
-    pre, low, new, first, second, diffuse, soft, dark, light, decay, share, loud = range(12)
+    """Parameters as `plate` lists them; `inside` takes an all-pass's line to the published form's, and off the sum."""
+    pre, low, new, first, second, diffuse, soft, inside, dark, light, decay, share, loud = range(13)
     net = Network()
 
     def samples(published: int) -> int:
@@ -92,8 +93,9 @@ def _network(channels: int, scale: float, longest: int) -> Network:
         other, own = sides[1 - channel], sides[channel]
         lines = (other[1], other[1], other[2], other[3], own[1], own[2], own[3])
         heard = 0
-        for line, place, plus in zip(lines, places, (True, True, False, True, False, False, False), strict=True):
-            heard = (net.sum if plus else net.diff)(heard, net.tap(line, max(1, samples(place) - 1)))
+        for line, place, sign in zip(lines, places, "++i+-i-", strict=True):
+            tap = net.tap(line, max(1, samples(place) - 1))
+            heard = net.scaled(heard, tap, inside) if sign == "i" else (net.sum if sign == "+" else net.diff)(heard, tap)
         net.output(channel, net.scaled(0, heard, loud))
     return net
 

@@ -17,6 +17,7 @@ from dasp.effects.feedback_delay_network import FeedbackDelayNetwork
 from dasp.effects.noise_shaped_reverb import NoiseShapedReverb
 from dasp.effects.plate import Plate
 from dasp.effects.reverb import Reverb
+from dasp.effects.spring import Spring, stretch_of
 
 HOP = 32
 
@@ -208,7 +209,7 @@ def test_a_feedback_delay_networks_decay_is_the_set_one(rate, lines, low, high, 
     assert _decay_s(response(400.0), rate, 2500, 3600) == pytest.approx(high, rel=0.1)
 
 
-@pytest.mark.parametrize("name", ["FeedbackDelayNetwork", "Plate"])
+@pytest.mark.parametrize("name", ["FeedbackDelayNetwork", "Plate", "Spring"])
 def test_a_network_falls_silent_at_every_corner(name):
     """The longest decays, and controls that jump between their ends: what stays is less than what was."""
     effect = find(name)(8000)
@@ -400,3 +401,57 @@ def test_a_plates_gradients_are_right_where_the_loop_has_closed():
         assert torch.autograd.gradcheck(Plate(8000), (x, u), fast_mode=True, atol=1e-4, rtol=1e-3)
         gradient = torch.autograd.grad(Plate(8000)(x, u).square().sum(), u)[0]
         assert (gradient != 0).all()
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 96000])
+@pytest.mark.parametrize(("feedback", "a"), [(0.0, 0.62), (0.6, 0.4)])
+def test_a_spring_is_its_closed_form(rate, feedback, a):
+    impulse = torch.zeros(1, 1, 2 * rate, dtype=torch.float64)
+    impulse[..., 0] = 1
+    delay = round(0.03 * rate)
+    h = Spring(rate)(impulse, mix=1.0, feedback=feedback, dispersion=a, delay_ms=1000 * delay / rate)[0, 0].numpy()
+    w, k = 2 * np.pi * np.fft.rfftfreq(len(h)), stretch_of(rate)
+    low = scipy.signal.sosfreqz(scipy.signal.butter(8, 0.95 / k, output="sos"), w)[1]
+    z = np.exp(-1j * w)
+    once = z**delay * ((a + z**k) / (1 + a * z**k)) ** 80
+    np.testing.assert_allclose(np.fft.rfft(h), low * once / (1 + feedback * once), atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [44100, 96000])
+def test_a_springs_echo_chirps_up_to_the_transition_frequency(rate):
+    """Where the energy of a band arrives: ever later with frequency, as late as the all-passes' group delay says."""
+    impulse = torch.zeros(1, 1, rate, dtype=torch.float64)
+    impulse[..., 0] = 1
+    k, a, delay = stretch_of(rate), 0.62, 0.02
+    h = Spring(rate)(impulse, mix=1.0, feedback=0.0, dispersion=a, delay_ms=1000 * delay)[0, 0].numpy()
+    t, arrivals, expected = np.arange(rate) / rate, [], []
+    for f in (300, 1000, 1700, 2400, 3000, 3500):
+        band = scipy.signal.firwin(rate // 100 | 1, (f - 150, f + 150), fs=rate, pass_zero=False)
+        energy = scipy.signal.fftconvolve(h, band)[: len(t)] ** 2
+        arrivals.append((t * energy).sum() / energy.sum() - (len(band) // 2) / rate)
+        expected.append(delay + 80 * k / rate * (1 - a * a) / (1 + 2 * a * np.cos(2 * np.pi * f * k / rate) + a * a))
+    assert (np.diff(arrivals) > 0).all() and arrivals[-1] > arrivals[0] + 0.005
+    np.testing.assert_allclose(arrivals, expected, rtol=0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["FeedbackDelayNetwork", "Plate", "Spring"])
+def test_a_network_in_blocks_is_the_whole_to_the_bit(name, dtype):
+    effect, x = find(name)(22050), _noise(2, 2, HOP * 300).to(dtype)
+    moving = torch.rand(2, len(effect.controls), 300, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for u in (moving[..., 0], moving):
+        whole, state, blocks = effect(x, u), None, []
+        for a, b in itertools.pairwise((0, 1, 1, 70, 300)):
+            part = u if u.ndim == 2 else u[..., a:b] if b > a else u[..., a]
+            y, state = effect.stream(x[..., HOP * a : HOP * b], state, part)
+            blocks.append(y)
+        assert torch.equal(torch.cat(blocks, -1), whole)
+
+
+def test_shaped_noise_in_blocks_is_the_whole_to_the_bit():
+    effect, x = NoiseShapedReverb(), _signal("noise", 2, 44100, 9000, 0)
+    state, blocks = None, []
+    for a, b in itertools.pairwise((0, 1, 1, 4000, 9000)):
+        y, state = effect.stream(x[..., a:b], state)
+        blocks.append(y)
+    assert torch.equal(torch.cat(blocks, -1), effect(x))

@@ -17,7 +17,7 @@ enum Op : int64_t {
     kScaled,   // dst = a + parameter c * b
     kWrite,    // line a = b
     kOutput,   // y[a] = b
-    kAllPass,  // t = line b, c samples ago; line b = a - p t; dst = t + p line, p = parameter d; dst + 1: t
+    kAllPass,  // t = line b, c samples ago; dst = p a + q t, line b = q a - p t; p = parameter d, q^2 = 1 - p^2; dst + 1: t
 };
 
 struct Instruction {
@@ -98,9 +98,9 @@ inline void tick(const std::vector<Instruction>& program, const Layout& layout, 
                 if (y) y[i.a * samples + n] = T(r[i.b]);
                 break;
             case kAllPass: {
-                const V k = V(T(p.at(i.d, n))), t = rings[layout.at(i.b, n - i.c)], w = settle(r[i.a] - k * t);
-                rings[layout.at(i.b, n)] = w;
-                r[i.dst] = t + k * w;
+                const V c = V(T(p.at(i.d, n))), q = std::sqrt(V(1) - c * c), t = rings[layout.at(i.b, n - i.c)];
+                rings[layout.at(i.b, n)] = settle(q * r[i.a] - c * t);
+                r[i.dst] = c * r[i.a] + q * t;
                 r[i.dst + 1] = t;
                 break;
             }
@@ -202,11 +202,12 @@ void backward(const T* g, const T* x, const double* params, const T* state, doub
                         case kWrite: gr[i->b] += take(waiting[layout.at(i->a, n)]); break;
                         case kOutput: gr[i->b] += grad[i->a * samples + n]; break;
                         case kAllPass: {
-                            const double c = double(T(p.at(i->d, n))), v = take(gr[i->dst]), t = r[i->dst + 1];
-                            const double w = r[i->a] - c * t, to_w = take(waiting[layout.at(i->b, n)]) + c * v;
-                            gr[i->a] += to_w;
-                            waiting[layout.at(i->b, n - i->c)] += v - c * to_w;
-                            to_p[i->d * frames + k] += w * v - t * to_w;
+                            const double c = double(T(p.at(i->d, n))), q = std::sqrt(1 - c * c);
+                            const double v = take(gr[i->dst]), w = take(waiting[layout.at(i->b, n)]);
+                            const double x = r[i->a], t = r[i->dst + 1];
+                            gr[i->a] += c * v + q * w;
+                            waiting[layout.at(i->b, n - i->c)] += q * v - c * w;
+                            to_p[i->d * frames + k] += (x - c / q * t) * v - (t + c / q * x) * w;
                             break;
                         }
                     }
