@@ -27,6 +27,7 @@ from dasp.effects.fir_filter import FIRFilter
 from dasp.effects.flanger import Flanger
 from dasp.effects.fuzz import Fuzz
 from dasp.effects.gain import Gain
+from dasp.effects.graphic_eq import GraphicEQ
 from dasp.effects.high_shelf_filter import HighShelfFilter
 from dasp.effects.highpass_filter import HighpassFilter
 from dasp.effects.invert import Invert
@@ -48,6 +49,7 @@ from dasp.effects.phaser import Phaser
 from dasp.effects.ping_pong_delay import PingPongDelay
 from dasp.effects.plate import Plate
 from dasp.effects.reverb import Reverb
+from dasp.effects.spring import Spring
 from dasp.effects.stereo_widener import StereoWidener
 from dasp.effects.studio_compressor import StudioCompressor
 from dasp.effects.tremolo import Tremolo
@@ -85,6 +87,7 @@ __all__ = [
     "Flanger",
     "Fuzz",
     "Gain",
+    "GraphicEQ",
     "HighShelfFilter",
     "HighpassFilter",
     "Hybrid",
@@ -110,6 +113,7 @@ __all__ = [
     "Plate",
     "Proxy",
     "Reverb",
+    "Spring",
     "StereoWidener",
     "Strategy",
     "StudioCompressor",
