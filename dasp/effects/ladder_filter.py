@@ -39,6 +39,7 @@ def ladder_filter(
     drive: float | Tensor = 1.0,
     mode: str = "LPF12",
     state: dict | None = None,
+    hop: int = 0,
 ) -> Tensor:
     """R. A. Moog's transistor ladder as a discrete model that saturates at its input and in its feedback; see `atoms.ladder`.
 
@@ -51,6 +52,7 @@ def ladder_filter(
         cutoff_hz, resonance, drive: numbers, (B,), (B, 1, 1) or (B, 1, T).
         mode: LPF12, HPF12, BPF12, LPF24, HPF24 or BPF24: low-, high- or band-pass of 12 or 24 dB an octave.
         state: a dict that carries the stages and the glides between blocks.
+        hop: length of the blocks in which the plugin would get controls that vary in time.
     """
     if mode not in MODES:
         raise ValueError(f"LadderFilter: mode is one of {', '.join(MODES)}; got {mode!r}.{nearest(mode, MODES)}")
@@ -65,7 +67,7 @@ def ladder_filter(
         rounded = [libm("expf", f * turn), 0.1 + r * (1 - r.new_tensor(0.1)), d, _gain(d), d2, _gain(d2)]
         values = [as_plugin(e, v) for e, v in zip(values, rounded, strict=True)]
     for i, name in enumerate(("coefficient", "resonance")):
-        values[i] = _glide(values[i].to(x.dtype), x.shape[2], sample_rate, name, state)
+        values[i] = _glide(values[i].to(x.dtype), x.shape[2], sample_rate, name, state, hop)
     parameters = torch.cat(torch.broadcast_tensors(*(v.double() for v in values)), 1)
     mix = [w * _OUTPUT_GAIN[x.dtype] for w in weights]
     y, memory = ladder(x, parameters, [*mix, leak], None if state is None else state.get("stages"))
@@ -79,12 +81,11 @@ def _gain(d: Tensor) -> Tensor:
     return power * 0.6103 + 0.3903
 
 
-def _glide(target: Tensor, samples: int, sample_rate: float, name: str, state: dict | None) -> Tensor:
+def _glide(target: Tensor, samples: int, sample_rate: float, name: str, state: dict | None, hop: int) -> Tensor:
     if state is None and target.shape[2] == 1:
         return target  # at rest
-    value, memory = ramp(
-        target.expand(-1, -1, samples), max(1, int(_RAMP_SECONDS * sample_rate)), None if state is None else state.get(name)
-    )
+    length = max(1, int(_RAMP_SECONDS * sample_rate))
+    value, memory = ramp(target.expand(-1, -1, samples), length, None if state is None else state.get(name), hop)
     if state is not None and memory is not None:
         state[name] = memory
     return value

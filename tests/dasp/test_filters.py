@@ -10,6 +10,7 @@ import torch
 import dasp
 from dasp.atoms.biquad import biquad, biquad_reference
 from dasp.atoms.ladder import ladder, ladder_reference
+from dasp.atoms.ramp import ramp, ramp_reference
 from dasp.effects import find
 from dasp.effects.graphic_eq import CENTRES_HZ, design
 from dasp.effects.ladder_filter import MODES
@@ -347,3 +348,32 @@ def test_graphic_eq_filters_by_its_design():
     x = _noise(1, 1, 5000)
     expected = scipy.signal.lfilter(h.numpy(), 1, x[0, 0].numpy())
     assert np.abs(effect(x, **values)[0, 0].numpy() - expected).max() < 1e-10
+
+
+def test_frames_at_rest_have_the_gradient_of_frames_next_to_rest():
+    """Automation is learnt from a constant start: there, too, a frame acts through the glide that it would start."""
+    effect, x = find("LadderFilter")(), _noise(1, 1, 3200)
+    weight, nudge = _noise(1, 1, 3200, seed=1), 1e-9 * _noise(1, 3, 100, seed=2)  # a frame a hop
+    rest = torch.full((1, 3, 100), 0.5, dtype=torch.float64)
+    gradients = []
+    for frames in (rest, rest + nudge):
+        u = frames.clone().requires_grad_()
+        gradients.append(torch.autograd.grad((effect(x, u) * weight).sum(), u)[0])
+    assert gradients[1].abs().min() > 1e-9
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
+    u = rest[..., 0].clone().requires_grad_()
+    (still,) = torch.autograd.grad((effect(x, u) * weight).sum(), u)
+    torch.testing.assert_close(gradients[0].sum(-1), still, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("length", [1, 5, 20])
+def test_ramp_kernel_is_its_reference_at_rest_too(length):
+    steps = torch.tensor([1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 2.0, 2.0, 2.0], dtype=torch.float64)
+    g, results = _noise(1, 1, 96, seed=1), []
+    for function in (ramp, ramp_reference):
+        target = steps.repeat_interleave(8)[None, None].clone().requires_grad_()
+        state = torch.tensor([[[1.0, 1.0, 0.0, 0.0]]], dtype=torch.float64)
+        y, after = function(target, length, state, 8)
+        results.append((y, after[..., [0, 1, 3]], *torch.autograd.grad(y, target, g)))
+    for ours, reference in zip(*results, strict=True):
+        torch.testing.assert_close(ours, reference, rtol=1e-12, atol=1e-12)

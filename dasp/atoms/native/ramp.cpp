@@ -32,14 +32,22 @@ void forward(const T* target, T* y, T* state, int64_t rows, int64_t samples, int
     });
 }
 
+// `hop`: how many samples a target is held for. At rest the value obeys every target at once, but next to a rest, where targets differ
+// by however little, each hop starts a ramp: the derivative at rest is the limit of those, so a ramp of no height starts there too.
 template <typename T>
-void backward(const T* g, const T* target, const T* state, T* gt, int64_t rows, int64_t samples, int64_t length,
+void backward(const T* g, const T* target, const T* state, T* gt, int64_t rows, int64_t samples, int64_t length, int64_t hop,
               int64_t threads) {
     dasp::for_rows(rows, threads, [&](int64_t row) {
         const T* t = target + row * samples;
         std::vector<uint8_t> kinds(samples);
         T goal = state[row * 4 + 1], left = state[row * 4 + 3];
-        for (int64_t n = 0; n < samples; ++n) kinds[n] = course(t[n], goal, left, T(length));
+        bool rest = false;
+        for (int64_t n = 0; n < samples; ++n) {
+            rest = t[n] == goal && (rest || left <= 0);
+            const bool again = rest && hop && n >= hop && n % hop == 0;
+            if (again) left = T(length);
+            kinds[n] = course(t[n], goal, left, T(length)) | (again ? kStart : 0);
+        }
         double to_value = 0, to_goal = 0, to_step = 0;
         for (int64_t n = samples - 1; n >= 0; --n) {
             double out = 0;
@@ -70,8 +78,8 @@ void backward(const T* g, const T* target, const T* state, T* gt, int64_t rows, 
         forward(target, y, state, rows, samples, length, threads);                                                          \
     }                                                                                                                        \
     DASP_EXPORT void ramp_backward_##SUFFIX(const T* g, const T* target, const T* state, T* gt, int64_t rows,              \
-                                            int64_t samples, int64_t length, int64_t threads) {                             \
-        backward(g, target, state, gt, rows, samples, length, threads);                                                     \
+                                            int64_t samples, int64_t length, int64_t hop, int64_t threads) {                \
+        backward(g, target, state, gt, rows, samples, length, hop, threads);                                                \
     }
 
 DASP_RAMP(float, f32)
