@@ -45,8 +45,9 @@ def convolution(
     h = default_response(sample_rate).to(x.device).expand(len(x), -1, -1) if impulse_response is None else impulse_response
     h = h.double()
     if normalise:
-        exact = _scale(h.square().sum(-1))
-        h = h * (exact if x.dtype == torch.float64 else as_plugin(exact, _scale(_summed(h.detach().float().square()))))
+        energy = _energy(h, x.dtype).amax(-1)[:, None, None]
+        heard = energy >= 1e-8
+        h = h * torch.where(heard, 0.125 / torch.where(heard, energy, 1.0).sqrt(), 1.0)
     memory, glide = state or {}, None
     wet = wet.to(x.dtype)
     gains = torch.cat([wet, 1 - wet], 1)  # each with a ramp of its own, whose rounding differs
@@ -60,17 +61,13 @@ def convolution(
     return gains[:, :1] * y + gains[:, 1:] * x
 
 
-def _scale(energy: Tensor) -> Tensor:
-    """The factor (B, 1, 1) for channels of these energies (B, C)."""
-    energy = energy.amax(-1)[:, None, None]
-    heard = energy >= 1e-8
-    return torch.where(heard, 0.125 / torch.where(heard, energy, 1.0).sqrt(), 1.0)
-
-
-def _summed(x: Tensor) -> Tensor:
-    """(B, C, L) -> (B, C), one value after the other in float32: the plugin's sum is 1e-5 off, and so is its level."""
-    integrator = torch.tensor([1.0, 0.0, 0.0, -1.0, 0.0], dtype=torch.float64, device=x.device).reshape(1, 1, 5, 1)
-    return biquad(x, integrator.expand(len(x), -1, -1, -1))[0][..., -1]
+def _energy(h: Tensor, dtype: torch.dtype) -> Tensor:
+    """(B, C): the plugin adds up one square after the other in float32, which makes a long response up to 1e-4 too loud."""
+    exact = h.square().sum(-1)
+    if dtype == torch.float64:
+        return exact
+    running_sum = h.new_tensor([1.0, 0.0, 0.0, -1.0, 0.0]).reshape(1, 1, 5, 1).expand(len(h), -1, -1, -1)
+    return as_plugin(exact, biquad(h.detach().float().square(), running_sum)[0][..., -1])
 
 
 def default_response(sample_rate: float) -> Tensor:
@@ -115,7 +112,7 @@ class Convolution(Effect):
 
     Args:
         sample_rate: in Hz.
-        impulse_response: (L,), or (1 or 2, L); None: 0.3 s of decaying noise.
+        impulse_response: (L,), or (1 or 2, L), shorter than three samples zero-padded; None: 0.3 s of decaying noise.
         impulse_response_rate: its rate in Hz where that is not the effect's; it is then resampled, as the plugin does.
         learnable: whether it is a parameter.
         gradient, proxy: as in Effect.
@@ -150,6 +147,8 @@ class Convolution(Effect):
             )
         if impulse_response is not None and impulse_response_rate is not None:
             h = resampled(h, impulse_response_rate, self.sample_rate)
+        # Of a square array the plugin cannot tell channels from samples.
+        h = nn.functional.pad(h, (0, max(0, len(h) + 1 - h.shape[1])))
         if learnable:
             self.impulse_response = nn.Parameter(h.clone())
         else:
