@@ -27,20 +27,20 @@ def returns() -> tuple[Param, Param]:
     )
 
 
-def glided(value: Tensor, samples: int, dtype: torch.dtype, rate: float, state: dict | None, name: str) -> Tensor:
+def glided(value: Tensor, samples: int, dtype: torch.dtype, rate: float, state: dict | None, hop: int, name: str) -> Tensor:
     """A control (B, 1, 1 or samples) in the audio's dtype, reaching each new value in 50 ms; its place goes into the state."""
     value = value.to(dtype)
     if state is None and value.shape[2] == 1:
         return value
     length = max(1, int(GLIDE_SECONDS * rate))
-    out, memory = ramp(value.expand(-1, -1, samples), length, None if state is None else state.get(name))
+    out, memory = ramp(value.expand(-1, -1, samples), length, None if state is None else state.get(name), hop)
     if state is not None and memory is not None:
         state[name] = memory
     return out
 
 
-def mixed(x: Tensor, wet: Tensor, mix: Tensor, sample_rate: float, state: dict | None) -> Tensor:
+def mixed(x: Tensor, wet: Tensor, mix: Tensor, sample_rate: float, state: dict | None, hop: int) -> Tensor:
     """(1 - mix) x + mix wet, both gains glided on their own."""
     dry = 1 - (mix if x.dtype == torch.float64 else mix.float())
-    way = x.shape[2], x.dtype, sample_rate, state
+    way = x.shape[2], x.dtype, sample_rate, state, hop
     return glided(mix, *way, "wet") * wet + glided(dry, *way, "dry") * x

@@ -20,6 +20,7 @@ def allpass(
     delay_ms: float | Tensor = 10.0,
     gain: float | Tensor = 0.5,
     state: dict | None = None,
+    hop: int = 0,
 ) -> Tensor:
     """y[n] = -gain x[n] + x[n - d] + gain y[n - d]: dense echoes, no colour.
 
@@ -34,9 +35,10 @@ def allpass(
             at least 1.5 samples.
         gain: between -1 and 1; same shapes.
         state: a dict that carries the line between blocks.
+        hop: samples for which each value is held where controls vary in time.
     """
     ms, level = as_controls(x, delay_ms, gain)
-    samples = gliding(ms * (sample_rate / 1000), x.shape[2], state)
+    samples = gliding(ms * (sample_rate / 1000), x.shape[2], state, hop)
     line = None if state is None else state.get("line", line_state(x, _LONGEST_MS * sample_rate / 1000))
     out, line = delay_line(x, samples, level, line, thiran=True)
     if state is not None:

@@ -29,6 +29,7 @@ def chorus(
     feedback: float | Tensor = 0.0,
     mix: float | Tensor = 0.5,
     state: dict | None = None,
+    hop: int = 0,
 ) -> Tensor:
     """y = (1 - mix) x + mix out; out is the line, fed x - feedback out, read at max(1, centre + 10 depth sin(phase - pi)) ms.
 
@@ -40,9 +41,10 @@ def chorus(
         sample_rate: in Hz.
         rate_hz, depth, centre_delay_ms, feedback, mix: numbers, (B,), (B, 1, 1) or (B, 1, T). The centre is held within 1 to 100.
         state: a dict that carries line, phase and gliding controls between blocks.
+        hop: samples for which each value is held where controls vary in time.
     """
     rate, deep, centre, fed, wet = as_controls(x, rate_hz, depth, centre_delay_ms, feedback, mix)
-    way = x.shape[2], x.dtype, sample_rate, state
+    way = x.shape[2], x.dtype, sample_rate, state, hop
     rate, half, fed = (glided(v, *way, name) for v, name in ((rate, "rate"), (deep / 2, "depth"), (fed, "feedback")))
     sine, phase = lfo(rate, sample_rate, x.shape[2], x.dtype, None if state is None else state.get("phase"))
 
@@ -59,7 +61,7 @@ def chorus(
     out, line = delay_line(x, samples, -fed, line, late=True)
     if state is not None:
         state |= {"phase": phase, "line": line}
-    return mixed(x, out, wet, sample_rate, state)
+    return mixed(x, out, wet, sample_rate, state, hop)
 
 
 class Chorus(Effect):

@@ -23,6 +23,7 @@ def comb(
     gain: float | Tensor = 0.5,
     kind: str = "feedback",
     state: dict | None = None,
+    hop: int = 0,
 ) -> Tensor:
     """feedback: y[n] = x[n] + gain y[n - d]; feedforward: y[n] = x[n] + gain x[n - d].
 
@@ -37,11 +38,12 @@ def comb(
         gain: between -1 and 1; same shapes.
         kind: "feedback" or "feedforward".
         state: a dict that carries the line between blocks.
+        hop: samples for which each value is held where controls vary in time.
     """
     if kind not in KINDS:
         raise ValueError(f"Comb: kind is one of {', '.join(KINDS)}; got {kind!r}.{nearest(kind, KINDS)}")
     ms, level = as_controls(x, delay_ms, gain)
-    samples = gliding(ms * (sample_rate / 1000), x.shape[2], state)
+    samples = gliding(ms * (sample_rate / 1000), x.shape[2], state, hop)
     line = None if state is None else state.get("line", line_state(x, _LONGEST_MS * sample_rate / 1000))
     out, line = delay_line(x, samples, level if kind == "feedback" else torch.zeros_like(level), line)
     if state is not None:

@@ -30,6 +30,7 @@ def convolution(
     impulse_response: Tensor | None = None,
     normalise: bool = True,
     state: dict | None = None,
+    hop: int = 0,
 ) -> Tensor:
     """y = mix (h * x) + (1 - mix) x, without latency and as long as the input; the mix glides to new values in 50 ms.
 
@@ -40,6 +41,7 @@ def convolution(
         impulse_response: (B, 1 or 2, L); a mono signal takes its first channel. None: 0.3 s of decaying noise.
         normalise: scale h to 0.125 / sqrt(E), E the energy of its stronger channel, as the plugin does; silence stays.
         state: a dict that carries past input and the glide between blocks.
+        hop: samples for which each value is held where controls vary in time.
     """
     (wet,) = as_controls(x, mix)
     h = default_response(sample_rate).to(x.device).expand(len(x), -1, -1) if impulse_response is None else impulse_response
@@ -52,7 +54,7 @@ def convolution(
     wet = wet.to(x.dtype)
     gains = torch.cat([wet, 1 - wet], 1)  # each with a ramp of its own, whose rounding differs
     if state is not None or gains.shape[2] > 1:
-        gains, glide = ramp(gains.expand(-1, -1, x.shape[2]), math.floor(GLIDE_SECONDS * sample_rate), memory.get("glide"))
+        gains, glide = ramp(gains.expand(-1, -1, x.shape[2]), math.floor(GLIDE_SECONDS * sample_rate), memory.get("glide"), hop)
     y, past = convolve(x, h[:, : x.shape[1]], memory.get("past"))
     if state is not None:
         state["past"] = past

@@ -26,6 +26,7 @@ def delay(
     mix: float | Tensor = 0.5,
     interpolation: str = "none",
     state: dict | None = None,
+    hop: int = 0,
 ) -> Tensor:
     """y = (1 - mix) x + mix out with out[n] = w[n - d] and w = x + feedback out.
 
@@ -38,6 +39,7 @@ def delay(
             delay_seconds is then that of linear interpolation at d, a surrogate. Below one sample out is 0, at exactly 0 y is x.
             "linear": fractional, gliding to new values within 32 samples, at least one sample; the gradient is true.
         state: a dict that carries the line between blocks.
+        hop: samples for which each value is held where controls vary in time.
     """
     seconds, fed, wet = as_controls(x, delay_seconds, feedback, mix)
     samples = seconds * sample_rate
@@ -46,7 +48,7 @@ def delay(
         samples = as_plugin(samples, torch.trunc(seconds.detach().float().double() * sample_rate))
         wet = torch.where(seconds == 0, 0.0, wet)
     elif interpolation == "linear":
-        samples = gliding(samples, x.shape[2], state)
+        samples = gliding(samples, x.shape[2], state, hop)
     else:
         near = nearest(interpolation, INTERPOLATIONS)
         raise ValueError(f"Delay: interpolation is one of {', '.join(INTERPOLATIONS)}; got {interpolation!r}.{near}")

@@ -25,6 +25,7 @@ def flanger(
     feedback: float | Tensor = 0.0,
     mix: float | Tensor = 0.5,
     state: dict | None = None,
+    hop: int = 0,
 ) -> Tensor:
     """y = (1 - mix) x + mix out; out is the line, fed x - feedback out, read at centre (1 + depth sin(2 pi rate t - pi)) ms.
 
@@ -38,10 +39,11 @@ def flanger(
         sample_rate: in Hz.
         rate_hz, depth, centre_delay_ms, feedback, mix: numbers, (B,), (B, 1, 1) or (B, 1, T).
         state: a dict that carries line, phase and gliding controls between blocks.
+        hop: samples for which each value is held where controls vary in time.
     """
     rate, deep, centre, fed, wet = as_controls(x, rate_hz, depth, centre_delay_ms, feedback, mix)
     named = {"rate": rate, "depth": deep, "centre": centre, "feedback": fed}
-    way = x.shape[2], torch.float64, sample_rate, state
+    way = x.shape[2], torch.float64, sample_rate, state, hop
     rate, deep, centre, fed = (glided(value, *way, name) for name, value in named.items())
     sine, phase = lfo(rate, sample_rate, x.shape[2], torch.float64, None if state is None else state.get("phase"))
     samples = centre * (1 + deep * sine) * (sample_rate / 1000)
@@ -49,7 +51,7 @@ def flanger(
     out, line = delay_line(x, samples, -fed, line, late=True)
     if state is not None:
         state |= {"phase": phase, "line": line}
-    return mixed(x, out, wet, sample_rate, state)
+    return mixed(x, out, wet, sample_rate, state, hop)
 
 
 class Flanger(Effect):

@@ -23,6 +23,7 @@ def limiter(
     threshold_db: float | Tensor = -10.0,
     release_ms: float | Tensor = 100.0,
     state: dict | None = None,
+    hop: int = 0,
 ) -> Tensor:
     """A 4:1 compressor at -10 dB, a 1000:1 compressor at the threshold, 3.75 dB - threshold_db of gain, clipping to +-1.
 
@@ -35,6 +36,7 @@ def limiter(
         threshold_db, release_ms: numbers, (B,), (B, 1, 1) or (B, 1, T). The time is the plugin's: the follower's time constant
             is 1/(2 pi) of it.
         state: a dict that carries both followers and the glide between blocks.
+        hop: samples for which each value is held where controls vary in time.
     """
     threshold, release = as_controls(x, threshold_db, release_ms)
 
@@ -52,7 +54,7 @@ def limiter(
     makeup = makeup.to(x.dtype)
     if state is not None or makeup.shape[2] > 1:
         length = max(1, int(_RAMP_SECONDS * sample_rate))
-        makeup, memory = ramp(makeup.expand(-1, -1, x.shape[2]), length, None if state is None else state.get("makeup"))
+        makeup, memory = ramp(makeup.expand(-1, -1, x.shape[2]), length, None if state is None else state.get("makeup"), hop)
         if state is not None and memory is not None:
             state["makeup"] = memory
     return (y * makeup).clamp(-1, 1)

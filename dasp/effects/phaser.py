@@ -31,6 +31,7 @@ def phaser(
     feedback: float | Tensor = 0.0,
     mix: float | Tensor = 0.5,
     state: dict | None = None,
+    hop: int = 0,
 ) -> Tensor:
     """y = (1 - mix) x + mix out; out is six equal first-order all-passes, fed x - feedback out.
 
@@ -43,15 +44,16 @@ def phaser(
         sample_rate: in Hz.
         rate_hz, depth, centre_frequency_hz, feedback, mix: numbers, (B,), (B, 1, 1) or (B, 1, T).
         state: a dict that carries all-passes, phase and gliding controls between blocks.
+        hop: samples for which each value is held where controls vary in time.
     """
     controls = as_controls(x, rate_hz, depth, centre_frequency_hz, feedback, mix)
-    fed, wet = glided(controls[3], x.shape[2], x.dtype, sample_rate, state, "feedback"), controls[4]
+    fed, wet = glided(controls[3], x.shape[2], x.dtype, sample_rate, state, hop, "feedback"), controls[4]
     # Samples since the last tick; the corner of that tick still holds at the start of this block.
     past = 0 if state is None or "past" not in state else int(state["past"])
     first = -past % _TICK
     ticks = max(0, -(-(x.shape[2] - first) // _TICK))
     rate, deep, centre = (v if v.shape[2] == 1 else v[..., first::_TICK] for v in controls[:3])
-    way = ticks, x.dtype, sample_rate / _TICK, state
+    way = ticks, x.dtype, sample_rate / _TICK, state, hop // _TICK
     rate, half = glided(rate, *way, "rate"), glided(deep / 2, *way, "depth")
     sine, phase = lfo(rate, sample_rate / _TICK, ticks, x.dtype, None if state is None else state.get("phase"))
     coefficient = _coefficient(sine, half, centre, sample_rate, x.dtype)
@@ -63,7 +65,7 @@ def phaser(
     out, memory = allpass_cascade(x, each, fed, _STAGES, None if state is None else state.get("stages"))
     if state is not None:
         state["stages"] = memory
-    return mixed(x, out, wet, sample_rate, state)
+    return mixed(x, out, wet, sample_rate, state, hop)
 
 
 def _coefficient(sine: Tensor, half: Tensor, centre: Tensor, sample_rate: float, dtype: torch.dtype) -> Tensor:

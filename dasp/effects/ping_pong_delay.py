@@ -22,6 +22,7 @@ def ping_pong_delay(
     feedback: float | Tensor = 0.5,
     mix: float | Tensor = 0.5,
     state: dict | None = None,
+    hop: int = 0,
 ) -> Tensor:
     """Two lines that feed each other (U. Zoelzer ed., "DAFX", 2nd ed. 2011, ch. 2): mono or stereo in, stereo out.
 
@@ -35,9 +36,10 @@ def ping_pong_delay(
             is carried.
         feedback: level of each echo relative to the one before; mix: 0 dry, 1 wet; same shapes.
         state: a dict that carries the lines between blocks.
+        hop: samples for which each value is held where controls vary in time.
     """
     seconds, fed, wet = as_controls(x, delay_seconds, feedback, mix)
-    samples = gliding(seconds * sample_rate, x.shape[2], state)
+    samples = gliding(seconds * sample_rate, x.shape[2], state, hop)
     # Sum and difference of two equal lines that feed each other are two lines that feed themselves, with feedback F and -F.
     feed = x.mean(1, keepdim=True).repeat(2, 1, 1)
     line = None if state is None else state.get("lines", line_state(feed, _LONGEST_SECONDS * sample_rate))

@@ -29,6 +29,7 @@ def reverb(
     width: float | Tensor = 1.0,
     freeze_mode: float = 0.0,
     state: dict | None = None,
+    hop: int = 0,
 ) -> Tensor:
     """Freeverb (Jezar, 2000): eight parallel damped combs and four all-passes a side, mixed with the dry signal.
 
@@ -41,6 +42,7 @@ def reverb(
             twice dry_level, the wet gain three times wet_level, as in the plugin.
         freeze_mode: from 0.5 the room takes nothing in and what is in it rings on undamped, whatever room_size and damping.
         state: a dict that carries the delay lines and the glide between blocks.
+        hop: samples for which each value is held where controls vary in time.
     """
     frozen = freeze_mode >= 0.5
 
@@ -56,7 +58,7 @@ def reverb(
     memory, glide = state or {}, None
     if state is not None or values.shape[2] > 1:
         targets = values.to(x.dtype).expand(-1, -1, x.shape[2])
-        values, glide = ramp(targets, math.floor(GLIDE_SECONDS * sample_rate), memory.get("glide"))
+        values, glide = ramp(targets, math.floor(GLIDE_SECONDS * sample_rate), memory.get("glide"), hop)
     feedback, absorption, same, cross, direct = values.split(1, 1)
     gain = 0.0 if frozen else INPUT_GAIN
     y, lines = freeverb(x, feedback, absorption, sample_rate, memory.get("lines"), gain)

@@ -10,6 +10,7 @@ from dasp import effect as module
 from dasp.automation import to_grid
 from dasp.effects import registry
 from dasp.testing import draw, music
+from dasp.testing.signals import setting
 
 SPECTRAL = {"Convolution", "FIRFilter", "GraphicEQ", "NoiseShapedReverb"}  # FFTs of other lengths round otherwise
 
@@ -74,3 +75,18 @@ assert y.shape == x.shape and y.isfinite().all()
 def test_ten_minutes_hold_little_more_than_their_output(name):
     run = subprocess.run([sys.executable, "-c", HOUR.format(name=name)], capture_output=True, text=True, check=True)
     assert float(run.stdout) < 2.0  # the output itself is 1
+
+
+@pytest.mark.parametrize("name", ["Chorus", "Phaser", "Flanger", "Limiter", "Reverb", "Convolution", "Delay", "LadderFilter"])
+def test_gradients_at_constant_frames_are_those_beside_them(name):
+    """A plugin's glide has no derivative at rest; the one that is given is that of frames which hardly move."""
+    effect, x, u = setting(registry()[name])
+    rest = u[..., None].repeat(1, 1, 6)
+    nearly = rest + 1e-7 * torch.randn(rest.shape, generator=torch.Generator().manual_seed(0), dtype=rest.dtype)
+    gradients = []
+    for frames in (rest, nearly):
+        v = frames.clone().requires_grad_()
+        gradients.append(torch.autograd.grad(effect(x, v).square().sum(), v)[0].flatten())
+    cosine = torch.nn.functional.cosine_similarity(*gradients, dim=0)
+    assert cosine > 0.99, f"{cosine}"
+    assert abs(gradients[0].norm() / gradients[1].norm() - 1) < 0.05

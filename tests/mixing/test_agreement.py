@@ -91,7 +91,7 @@ def test_the_command_writes_its_tables(tmp_path, dasp_command, refused, pedalboa
     files = ["--json", tmp_path / "g.json", "--page", tmp_path / "g.md", "--readme", readme]
     code, out, _ = dasp_command("gradients", "--effect", "Gain", "--draws", 1, "--seconds", 0.2, "--steps", *files)
     assert code == 0
-    assert "| Gain | 1 | 1 - " in out
+    assert "| Gain | 1 | 1 / 1.000 |" in out
     figures = json.loads((tmp_path / "g.json").read_text())
     assert {r["strategy"] for r in figures["rows"]} == set(a.strategies())
     assert figures["steps"][0]["control"] == "gain_db"
