@@ -16,7 +16,7 @@ from dasp.blackbox import Host, Recipe, register, render
 from dasp.param import Param
 from gradients import Strategy, Target, resolve
 
-LONG = 1 << 18  # samples; without gradients, longer signals go through the white box in blocks of that size
+LONG = 1 << 22  # samples; without gradients, longer signals go through the white box in blocks of that size
 _RESERVED = ("sample_rate", "sidechain", "impulse_response", "state", "hop")
 
 
@@ -198,10 +198,10 @@ class Effect(nn.Module):
         if u.ndim == 3:
             hop = hop_length(u.shape[2], samples)
             u = to_grid(u, samples)
-        if torch.is_grad_enabled() or samples <= LONG:
+        size = LONG // 16 if hop else LONG  # controls that vary are held in double for every sample of a block
+        if torch.is_grad_enabled() or samples <= size:
             return self._run(x, u, hop, **aux)
-        # Scratch, and controls at every sample, are held for one block only.
-        size = LONG - LONG % max(hop, 1)
+        size -= size % max(hop, 1)
         out = x.new_empty(x.shape[0], self.out_channels(x.shape[1]), samples)
         if "state" in self._takes:
             aux.setdefault("state", {})

@@ -7,11 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-from dasp.atoms.convolution import convolve, fast_length
+from dasp.atoms.convolution import fast_length
 from dasp.atoms.level import as_controls
 from dasp.effect import Effect
+from dasp.effects._responses import respond
 from dasp.param import Param
 
+_SPACING = 256  # samples between two designs where gains vary in time
 # Octave bands of ISO 266.
 CENTRES_HZ = (31.5, 63.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0)
 
@@ -38,11 +40,12 @@ def graphic_eq(
     Args:
         x: audio (B, C, T).
         sample_rate: in Hz; bands above half of it do nothing.
-        band_31_5_hz_gain_db to band_16000_hz_gain_db: gain at the bands' centres; numbers, (B,) or (B, 1, 1).
+        band_31_5_hz_gain_db to band_16000_hz_gain_db: gain at the bands' centres; numbers, (B,), (B, 1, 1) or
+            (B, 1, T), which are read every 256 samples.
         delay_ms: half the filter's length, (taps - 1) / 2 samples: how late the output is, and how finely low bands are told
             apart. With 50 ms every centre is within 0.8 dB of its gain whatever the others' are, above 31.5 Hz within 0.4 dB,
             from 250 Hz on within 0.05 dB; with 100 ms within 0.1 dB.
-        state: a dict that carries past input between blocks.
+        state: a dict that carries past input and the way from one design to the next between blocks.
     """
     gains = as_controls(
         x,
@@ -57,13 +60,8 @@ def graphic_eq(
         band_8000_hz_gain_db,
         band_16000_hz_gain_db,
     )
-    if any(g.shape[2] > 1 for g in gains):
-        raise ValueError("GraphicEQ: gains must be numbers, (B,) or (B, 1, 1); they cannot vary in time.")
-    h = design(torch.cat(gains, 1)[..., 0], sample_rate, delay_ms)
-    y, past = convolve(x, h[:, None], None if state is None else state.get("past"))
-    if state is not None:
-        state["past"] = past
-    return y
+    values = torch.cat(torch.broadcast_tensors(*gains), 1)
+    return respond(x, values, lambda v: design(v, sample_rate, delay_ms)[:, None], _SPACING, state)
 
 
 def design(gains_db: Tensor, sample_rate: float, delay_ms: float) -> Tensor:
@@ -96,4 +94,3 @@ class GraphicEQ(Effect):
     )
     dsp = staticmethod(graphic_eq)
     options = {"delay_ms": 50.0}
-    static_because = "each setting is an impulse response of its own; cross-fade two equalisers instead."

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dasp.atoms.convolution import convolve
 from dasp.atoms.level import as_controls, db_to_gain
 from dasp.effect import Effect
+from dasp.effects._responses import respond
 from dasp.param import Param
 
 BANDS = 12
@@ -63,10 +63,11 @@ def noise_shaped_reverb(
     Args:
         x: audio (B, C, T).
         sample_rate: in Hz.
-        band1_gain_db to band12_decay_s, mix: numbers, (B,) or (B, 1, 1). At 0 dB and 1 s a band is as loud as its input.
+        band1_gain_db to band12_decay_s, mix: numbers, (B,), (B, 1, 1) or (B, 1, T); where they vary, the room is a new one every
+            64th of `seconds`, into which the old one fades. At 0 dB and 1 s a band is as loud as its input.
         seconds: length of the noise; a decay of that many seconds ends at -60 dB.
         seed: another number, another room.
-        state: a dict that carries past input between blocks.
+        state: a dict that carries past input and the way from one room to the next between blocks.
     """
     levels = as_controls(
         x,
@@ -103,12 +104,17 @@ def noise_shaped_reverb(
     if state is None:
         bands = bands[..., : max(x.shape[2], 1)]  # what would sound later is cut off
     time = torch.arange(bands.shape[2], dtype=torch.float64, device=x.device) / sample_rate
-    h = torch.zeros((), dtype=torch.float64, device=x.device)
-    for band, level, decay in zip(bands.unbind(1), levels, decays, strict=True):
-        h = h + db_to_gain(level, torch.float64) * torch.exp(-_NEPERS / decay * time) * band
-    y, past = convolve(x, h, None if state is None else state.get("past"))
-    if state is not None:
-        state["past"] = past
+
+    def design(values: Tensor) -> Tensor:
+        h = torch.zeros((), dtype=torch.float64, device=x.device)
+        for i, band in enumerate(bands.unbind(1)):
+            level, decay = values[:, i, None, None], values[:, BANDS + i, None, None]
+            h = h + db_to_gain(level, torch.float64) * torch.exp(-_NEPERS / decay * time) * band
+        return h
+
+    values = torch.cat(torch.broadcast_tensors(*levels, *decays), 1)
+    spacing = max(256, round(seconds * sample_rate) // 64)
+    y = respond(x, values, design, spacing, state)
     return x + wet.to(x.dtype) * (y - x)
 
 
@@ -152,4 +158,3 @@ class NoiseShapedReverb(Effect):
     dsp = staticmethod(noise_shaped_reverb)
     options = {"seconds": 2.0, "seed": 0}
     links_channels = True  # no sum, but each channel has noise of its own
-    static_because = "its impulse response is one whole; vary the level of a send instead."

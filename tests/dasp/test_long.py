@@ -28,7 +28,7 @@ def test_blocks_are_the_whole_to_the_bit(name, moving, monkeypatch):
     keywords = {"sidechain": x.flip(-1)} if "sidechain" in effect.takes else {}
     with torch.no_grad():
         whole = effect(x, u, **keywords)
-        monkeypatch.setattr(module, "LONG", 1000)
+        monkeypatch.setattr(module, "LONG", 16000 if moving else 1000)
         blocks = effect(x, u, **keywords)
     if name in SPECTRAL:
         torch.testing.assert_close(blocks, whole, atol=1e-6, rtol=0)
