@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraint
 BUILD := pyproject.toml constraints.txt CMakeLists.txt tools/build_backend.py $(wildcard dasp/atoms/native/*)
 STAMPS := $(VENV)/.stamps
 
-.PHONY: help demo test lint format docs gradients demo-record bench compat clean
+.PHONY: help demo test lint format docs gradients parity demo-record plugins bench compat clean
 .DEFAULT_GOAL := help
 
 help: ## what the targets are
@@ -53,10 +53,17 @@ docs: $(STAMPS)/dev ## write the effects' tables into README.md and docs/effects
 	$(BIN)/python tools/write_readme.py
 
 gradients: $(STAMPS)/dev ## measure how the strategies agree with float64 autodiff, into README.md and docs/
-	$(BIN)/dasp gradients --json docs/gradients.json --readme README.md
+	$(BIN)/dasp gradients --all --steps --seconds 1 --json docs/gradients.json --page docs/gradients.md --readme README.md
+
+parity: $(STAMPS)/dev ## certify the white boxes against Pedalboard, into README.md and docs/
+	$(BIN)/python -m dasp.parity --json docs/parity.json
+	$(BIN)/python tools/write_readme.py
 
 demo-record: $(STAMPS)/dev ## run the demo for three seeds and the black boxes, into docs/demo.md
 	$(BIN)/python tools/record_demo.py
+
+plugins: ## fetch real third-party VST3 plugins from Debian's packages into .plugins/, for the tests that use them
+	$(PYTHON) tools/fetch_plugins.py
 
 bench: $(STAMPS)/dev ## run the benchmarks
 	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "there are no benchmarks yet" >&2; exit 1; }
@@ -66,4 +73,4 @@ compat: ## the whole suite beside torchaudio with the oldest and the newest torc
 	$(PYTHON) tools/compat.py
 
 clean: ## remove what these targets made
-	rm -rf $(VENV) .compat build demo_out
+	rm -rf $(VENV) .compat .plugins build demo_out

@@ -20,12 +20,17 @@ def hop_length(frames: int, samples: int) -> int:
 
 def to_grid(u: Tensor, samples: int) -> Tensor:
     """(B, P, frames) -> (B, P, K): values on the control grid; frame k is centred on its K-th part of the time."""
-    points = -(-samples // hop_length(u.shape[2], samples))
-    if points == u.shape[2] or points == 0:
+    frames = u.shape[2]
+    points = -(-samples // hop_length(frames, samples))
+    if points == frames or points == 0:
         return u[..., :points]
-    return torch.nn.functional.interpolate(u, points, mode="linear", align_corners=False)
+    place = ((torch.arange(points, dtype=torch.float64, device=u.device) + 0.5) * (frames / points) - 0.5).clamp(0, frames - 1)
+    first = place.long()
+    before, after = u[..., first], u[..., (first + 1).clamp_max(frames - 1)]
+    # In this form two equal frames give that value itself, so constant frames are static controls to the bit.
+    return before + (place - first).to(u.dtype) * (after - before)
 
 
-def hold(values: Tensor, frames: int, samples: int) -> Tensor:
+def hold(values: Tensor, hop: int, samples: int) -> Tensor:
     """(B, P, K) on the grid of `to_grid` -> (B, P, samples), each value held for its hop."""
-    return values.repeat_interleave(hop_length(frames, samples), dim=2)[..., :samples]
+    return values.repeat_interleave(hop, dim=2)[..., :samples]

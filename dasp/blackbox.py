@@ -7,9 +7,10 @@ known shapes. A fresh plugin instance per item (3 microseconds) in a thread pool
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +32,33 @@ if TYPE_CHECKING:
 Recipe = list[tuple[str, dict[str, Any]]]
 """Pedalboard class names and their attributes, in series."""
 
+
+class Host:
+    """A plugin that cannot be made afresh for each item, as Pedalboard's own can: a subclass keeps it and runs it."""
+
+    def run(
+        self,
+        audio: Sequence[np.ndarray],
+        values: Sequence[np.ndarray],
+        hop: int,
+        sample_rate: float,
+        settings: dict[str, Any],
+    ) -> list[np.ndarray]:
+        """Run a batch.
+
+        Args:
+            audio: float32 (C, T) for each item.
+            values: the controls in their units, float64 (P,) for each item, or (P, K) with a column for every `hop` samples.
+            hop: samples a column, or 0.
+            sample_rate: in Hz.
+            settings: the effect's options.
+
+        Returns:
+            float32 (C', T) for each item.
+        """
+        raise NotImplementedError
+
+
 _classes: WeakValueDictionary[str, type[Effect]] = WeakValueDictionary()
 
 _SILENT_KEY = 1e-20  # stands for 0 in a side-chain: inaudible to the detector, yet a number that a gain can be read off
@@ -50,7 +78,14 @@ def _lookup(key: str) -> type[Effect]:
 
 
 @cache
-def _pool(process: int) -> ThreadPoolExecutor:
+def _names_rate(plugin: Any) -> bool:
+    """Whether a function that makes plugins asks for the sample rate."""
+    return "sample_rate" in inspect.signature(plugin).parameters
+
+
+@cache
+def pool(process: int) -> ThreadPoolExecutor:
+    """A process's threads for plugins; a forked one has its own."""
     return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="dasp-blackbox")
 
 
@@ -93,10 +128,13 @@ def render(
         return _Plugin(cls, sample_rate, settings, hop, response).run(audio, value, side)
 
     single, double = torch.float32, torch.float64
-    jobs = _pool(os.getpid()).map(
-        run, rows(x, single), rows(values, double), rows(sidechain, single), rows(impulse_response, single)
-    )
-    return torch.from_numpy(np.stack(list(jobs))).to(x.device, x.dtype)
+    if isinstance(cls.plugin, Host):
+        done = cls.plugin.run([*rows(x, single)], [*rows(values, double)], hop, sample_rate, settings)  # type: ignore[list-item]
+    else:
+        done = pool(os.getpid()).map(
+            run, rows(x, single), rows(values, double), rows(sidechain, single), rows(impulse_response, single)
+        )
+    return torch.from_numpy(np.stack(list(done))).to(x.device, x.dtype)
 
 
 @render.register_fake
@@ -127,9 +165,10 @@ def _render_dsp(
     settings: dict,
 ) -> Tensor:
     """An effect without a plugin: its own DSP, seen from outside only."""
-    v = values[..., None] if values.ndim == 2 else hold(values, frames, x.shape[2])
+    v = values[..., None] if values.ndim == 2 else hold(values, hop_length(frames, x.shape[2]), x.shape[2])
     keywords: dict[str, Any] = {q.name: v[:, i : i + 1] for i, q in enumerate(cls.controls)}
     keywords |= {k: t for k, t in (("sidechain", sidechain), ("impulse_response", impulse_response)) if t is not None}
+    assert cls.dsp is not None
     y = cls.dsp(x.detach(), sample_rate=sample_rate, **keywords, **settings)
     return y.clone() if y is x else y.contiguous()
 
@@ -159,9 +198,11 @@ class _Plugin:
         named: dict[str, Any] = {q.name: float(v) for q, v in zip(self.cls.controls, values, strict=True)}
         if isinstance(self.cls.plugin, str):
             return [(self.cls.plugin, named)]
-        assert self.cls.plugin is not None
+        assert callable(self.cls.plugin)
         if self.impulse_response is not None:
-            named |= {"impulse_response": self.impulse_response, "sample_rate": self.sample_rate}
+            named |= {"impulse_response": self.impulse_response}
+        if self.impulse_response is not None or _names_rate(self.cls.plugin):
+            named |= {"sample_rate": self.sample_rate}
         return self.cls.plugin(**named, **self.settings)
 
     def _made(self, name: str, attributes: dict[str, Any], channels: int) -> Any:

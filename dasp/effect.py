@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from dasp.automation import hold, to_grid
-from dasp.blackbox import Recipe, register, render
+from dasp.automation import hold, hop_length, to_grid
+from dasp.blackbox import Host, Recipe, register, render
 from dasp.param import Param
 from gradients import Strategy, Target, resolve
 
-_RESERVED = ("sample_rate", "sidechain", "impulse_response", "state")
+LONG = 1 << 22  # samples; without gradients, longer signals go through the white box in blocks of that size
+_RESERVED = ("sample_rate", "sidechain", "impulse_response", "state", "hop")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -33,12 +34,14 @@ class Effect(nn.Module):
 
     Class attributes:
         controls: the table.
-        dsp: white box, `dsp(x, *, sample_rate, <controls>, [sidechain], [impulse_response], [state], [options])`. Controls
-            arrive as float64 tensors (B, 1, 1), or (B, 1, T) when they vary in time. `state` is a dict that streaming calls carry
-            along.
+        dsp: white box, `dsp(x, *, sample_rate, <controls>, [sidechain], [impulse_response], [state], [hop], [options])`.
+            Controls arrive as float64 tensors (B, 1, 1), or (B, 1, T) when they vary in time. `state` is a dict that streaming
+            calls carry along; `hop` is the length of the blocks in which the plugin gets controls that vary, 0 if they do not.
+            None: only the plugin is known, and there is no white box.
         plugin: Pedalboard's class name (its attributes are the control names), or a function of the controls and options
-            (and, where `dsp` takes them, impulse_response and sample_rate) returning [(class name, attributes), ...] in
-            series; None: the black box is the DSP, unseen by autograd.
+            (and impulse_response where `dsp` takes it, and sample_rate where it is named) returning
+            [(class name, attributes), ...] in series; or a `Host` that keeps the plugin and runs it; None: the black box is the
+            DSP, unseen by autograd.
         plugin_needs_rate: whether the plugin must have seen the sample rate before its attributes are set.
         options: names and defaults of settings that are not controls (no gradient), given to `__init__`.
         channels: input channel counts that are accepted; None for any.
@@ -53,8 +56,8 @@ class Effect(nn.Module):
     """
 
     controls: ClassVar[tuple[Param, ...]] = ()
-    dsp: ClassVar[Callable[..., Tensor]]
-    plugin: ClassVar[str | Callable[..., Recipe] | None] = None
+    dsp: ClassVar[Callable[..., Tensor] | None] = None
+    plugin: ClassVar[str | Callable[..., Recipe] | Host | None] = None
     options: ClassVar[Mapping[str, Any]] = {}
     channels: ClassVar[tuple[int, ...] | None] = None
     links_channels: ClassVar[bool] = False
@@ -68,16 +71,10 @@ class Effect(nn.Module):
         super().__init_subclass__(**kwargs)
         if "controls" not in vars(cls):
             return
-        table = [q.name for q in cls.controls]
-        keywords = inspect.signature(cls.dsp).parameters
-        takes = [n for n, p in keywords.items() if p.kind is p.KEYWORD_ONLY]
-        declared = [n for n in takes if n not in _RESERVED and n not in cls.options]
-        if declared != table:
-            raise TypeError(
-                f"{cls.__name__}: dsp takes {', '.join(declared) or 'nothing'}; "
-                f"the table declares {', '.join(table) or 'nothing'}."
-            )
-        cls._takes = frozenset(takes) & set(_RESERVED[1:])
+        if cls.dsp is not None:
+            cls._takes = _checked_keywords(cls, cls.dsp)
+        elif cls.plugin is None:
+            raise TypeError(f"{cls.__name__}: declares neither dsp nor plugin; an effect needs one of them.")
         cls._key = register(cls)
         cls.__doc__ = f"{inspect.getdoc(cls) or ''}\n\n{table_of(cls.controls)}"
 
@@ -163,7 +160,8 @@ class Effect(nn.Module):
     def target(self) -> Target:
         """The views that a strategy may use."""
         steps = tuple(q.step for q in self.controls)
-        return Target(self.name, self._whitebox, self._blackbox, self.proxy, self.training, steps)
+        white = None if type(self).dsp is None else self._whitebox
+        return Target(self.name, white, self._blackbox, self.proxy, self.training, steps)
 
     def extra(self, x: Tensor) -> dict[str, Tensor]:
         """Tensors of the effect's own that its views need besides audio and controls, with the batch first: an impulse response.
@@ -196,13 +194,34 @@ class Effect(nn.Module):
         return unit_controls(self.name, self.controls, batch, physical)
 
     def _whitebox(self, x: Tensor, u: Tensor, **aux: Any) -> Tensor:
+        samples, hop = x.shape[2], 0
         if u.ndim == 3:
-            u, frames = to_grid(u, x.shape[2]), u.shape[2]
-            u = hold(u, frames, x.shape[2])
-        else:
-            u = u[..., None]
+            hop = hop_length(u.shape[2], samples)
+            u = to_grid(u, samples)
+        size = LONG // 16 if hop else LONG  # controls that vary are held in double for every sample of a block
+        if torch.is_grad_enabled() or samples <= size:
+            return self._run(x, u, hop, **aux)
+        size -= size % max(hop, 1)
+        out = x.new_empty(x.shape[0], self.out_channels(x.shape[1]), samples)
+        if "state" in self._takes:
+            aux.setdefault("state", {})
+        key = aux.pop("sidechain", None)
+        for start in range(0, samples, size):
+            part = slice(start, start + size)
+            side = {} if key is None else {"sidechain": key[..., part]}
+            values = u[..., start // hop : (start + size) // hop] if hop else u
+            out[..., part] = self._run(x[..., part], values, hop, **side, **aux)
+        return out
+
+    def _run(self, x: Tensor, u: Tensor, hop: int, **aux: Any) -> Tensor:
+        """The DSP at controls (B, P), or (B, P, K) that are held for `hop` samples each."""
+        u = hold(u, hop, x.shape[2]) if hop else u[..., None]
         v = {q.name: q.to_physical(u[:, i : i + 1].double()) for i, q in enumerate(self.controls)}
-        return type(self).dsp(x, sample_rate=self.sample_rate, **v, **aux, **self.settings)
+        if "hop" in self._takes:
+            aux["hop"] = hop
+        dsp = type(self).dsp
+        assert dsp is not None
+        return dsp(x, sample_rate=self.sample_rate, **v, **aux, **self.settings)
 
     def _blackbox(self, x: Tensor, u: Tensor, sidechain: Tensor | None = None, impulse_response: Tensor | None = None) -> Tensor:
         frames = u.shape[2] if u.ndim == 3 else 0
@@ -220,10 +239,8 @@ class Effect(nn.Module):
         if not x.is_floating_point() or x.dtype in (torch.float16, torch.bfloat16):
             raise TypeError(f"{self.name}: audio must be float32 or float64; got {x.dtype}. Use x.float().")
         if self.channels is not None and x.shape[1] not in self.channels:
-            raise ValueError(
-                f"{self.name}: takes {' or '.join(map(str, self.channels))} channels; got {x.shape[1]}. "
-                "Fold further channels into the batch."
-            )
+            fix = "Use Panner to make mono stereo." if x.shape[1] == 1 else "Fold further channels into the batch."
+            raise ValueError(f"{self.name}: takes {' or '.join(map(str, self.channels))} channels; got {x.shape[1]}. {fix}")
         if sidechain is not None and sidechain.shape != x.shape:
             raise ValueError(
                 f"{self.name}: sidechain must have the audio's shape {tuple(x.shape)}; got {tuple(sidechain.shape)}. "
@@ -254,6 +271,18 @@ class Effect(nn.Module):
     def extra_repr(self) -> str:
         settings = "".join(f", {k}={v!r}" for k, v in self.settings.items())
         return f"{self.sample_rate:g}, gradient={self.gradient}{settings}"
+
+
+def _checked_keywords(cls: type[Effect], dsp: Callable[..., Tensor]) -> frozenset[str]:
+    """The reserved keywords that a white box takes; the others must be the table's names and the options."""
+    table = [q.name for q in cls.controls]
+    takes = [n for n, p in inspect.signature(dsp).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    declared = [n for n in takes if n not in _RESERVED and n not in cls.options]
+    if declared != table:
+        raise TypeError(
+            f"{cls.__name__}: dsp takes {', '.join(declared) or 'nothing'}; the table declares {', '.join(table) or 'nothing'}."
+        )
+    return frozenset(takes) & set(_RESERVED[1:])
 
 
 def _copied(state: dict) -> dict:
@@ -297,6 +326,8 @@ def unit_controls(
 
 def table_of(controls: Sequence[Param]) -> str:
     """The controls as a Markdown table."""
+    if not controls:
+        return "No controls."
     rows = ["| control | unit | range | scale | default | | gradient |", "|---|---|---|---|---|---|---|"]
     rows += [
         f"| `{q.name}` | {q.unit} | {q.low:g} to {q.high:g} | {q.scale} | {q.default:g} | {q.doc} "

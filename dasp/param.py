@@ -68,5 +68,7 @@ class Param:
         """The control's unit -> [0, 1]."""
         if self.scale == "log":
             ratio = value / self.low
+            if not isinstance(ratio, Tensor) and ratio <= 0:
+                raise ValueError(f"{self.name}: is on a log scale from {self.low:g} to {self.high:g}; got {value:g}.")
             return (ratio.log() if isinstance(ratio, Tensor) else math.log(ratio)) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)

@@ -29,7 +29,10 @@ def check_audio(target: Target, kind: str, asked_by: str, x: Tensor, aux: dict[s
             "or detach the audio."
         )
     if kind == "adjoint" and any(t.requires_grad for t in inputs[1:]):
-        raise ValueError(f"{target.name}: audio='adjoint' has no gradient for a side-chain; detach it.")
+        raise ValueError(
+            f"{target.name}: audio='adjoint' gives a gradient to the audio only, not to a side-chain or an impulse response; "
+            "detach that, or choose audio='whitebox'."
+        )
 
 
 def audio_vjp(
@@ -37,7 +40,8 @@ def audio_vjp(
 ) -> tuple[Tensor, ...]:
     """Cotangents of x and of each auxiliary tensor (in the order of `keys`)."""
     if kind == "adjoint":
-        return _adjoint(target, black, x, u, y, g), *(torch.zeros_like(t) for t in rest)
+        gx = _adjoint(target, black, x, u, y, g, dict(zip(keys, rest, strict=True)))
+        return gx, *(torch.zeros_like(t) for t in rest)
     fn = target.view(kind, f"audio={kind!r}")
 
     def run(x: Tensor, *rest: Tensor) -> Tensor:
@@ -46,7 +50,7 @@ def audio_vjp(
     return torch.func.vjp(run, x, *rest)[1](g)
 
 
-def _adjoint(target: Target, black: Fn, x: Tensor, u: Tensor, y: Tensor, g: Tensor) -> Tensor:
+def _adjoint(target: Target, black: Fn, x: Tensor, u: Tensor, y: Tensor, g: Tensor, aux: dict[str, Tensor]) -> Tensor:
     """The transpose of a linear time-invariant effect: run it on the time-reversed cotangent, reverse back.
 
     With h_ij the response of output i to input j, the transpose sums h_ij over outputs, so each (i, j) is one
@@ -61,7 +65,8 @@ def _adjoint(target: Target, black: Fn, x: Tensor, u: Tensor, y: Tensor, g: Tens
     # (2, i, j, B, C, T): output i's cotangent, fed to input j alone
     feed = both.flip(-1).movedim(2, 1)[:, :, None, :, None, :] * eye[None, None, :, None, :, None]
     runs = 2 * outputs * channels
-    back = black(feed.reshape(-1, *x.shape[1:]), u.repeat(runs, *[1] * (u.ndim - 1)))
+    rest = {k: t.repeat(runs, *[1] * (t.ndim - 1)) for k, t in aux.items()}
+    back = black(feed.reshape(-1, *x.shape[1:]), u.repeat(runs, *[1] * (u.ndim - 1)), **rest)
     back = back.reshape(2, outputs, channels, *g.shape).flip(-1)
     gx, yx = torch.diagonal(back, dim1=1, dim2=4).sum(-1).movedim(1, 2)
     linear = (y.square().sum((1, 2)) - (yx * x).sum((1, 2))).abs() <= 1e-3 * y.square().sum((1, 2))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dasp import Chain, Compressor, Gain, HighShelfFilter, LowShelfFilter, PeakFilter, Reverb
-from gradients import SPSA, Autodiff, Strategy, resolve
+from gradients import SPSA, Autodiff, FiniteDifference, Strategy, resolve
 from mixing.align import find_lags, shift
 from mixing.console import Console, Controls
 from mixing.fit import Progress, fit
@@ -53,7 +53,7 @@ def match(
     """Fit a console to a reference mix.
 
     Stages: late stems are moved; spectral least squares gives faders, pans and equalisers to start from; Adam on excerpts, with
-    the gradient strategy asked for; Gauss-Newton to finish (white box only). The loss is L1 in time where a linear mix explains
+    the gradient strategy asked for; Gauss-Newton to finish. The loss is L1 in time where a linear mix explains
     the reference to -8 dB or better, so it was made of these stems; else (a foreign master) the stereo STFT loss as well, and
     a master chain joins.
 
@@ -65,8 +65,9 @@ def match(
         reverb: whether a shared reverb send is fitted.
         master: a chain of shelves, peak, compressor and gain on the mix; "auto": for foreign masters.
         align: find and move late stems.
-        steps: of Adam; by default 50 before Gauss-Newton, else 160, and 80 through black boxes.
-        polish: finish with Gauss-Newton; by default where the gradient is autodiff and there is no master chain.
+        steps: of Adam; by default 50 before Gauss-Newton, else 160 (80 with fd, whose steps take longest).
+        polish: finish with Gauss-Newton, by differences of what is heard: of the real plugins where the gradient is theirs; by
+            default where there is no master chain.
         seed: of excerpts and stochastic strategies.
         progress: called with (stage, step, of how many, loss).
         should_stop: asked between steps; True keeps the best so far.
@@ -82,8 +83,8 @@ def match(
             f"match: the reference must be (2, {multitrack.samples}), as long as the stems; got {tuple(reference.shape)}."
         )
     strategy = resolve(gradient)
-    if isinstance(strategy, SPSA) and gradient == "spsa":
-        strategy = SPSA(directions=4)
+    if gradient == "spsa":  # Adam averages over the steps: more of them serve better than more directions a step
+        strategy = SPSA(directions=2)
     history: list[tuple[str, int, float]] = []
 
     def report(stage: str, step: int, total: int, loss: float) -> None:
@@ -122,12 +123,13 @@ def match(
             "console makes of them (mastering, other versions of stems). The settings are a likeness, not a recovery."
         )
     white, driven = console(None, with_master), console(strategy, with_master)
+    heard = white if exact else driven
     found = start = _start(white, moved, reference, linear)
     candidates = [start]
     settings["stereo_loss"] = foreign
     if polish is None:
-        polish = exact and not with_master
-    count = steps if steps is not None else (50 if polish else 160 if exact else 80)
+        polish = not with_master
+    count = steps if steps is not None else (50 if polish else 80 if isinstance(strategy, FiniteDifference) else 160)
     rough = count if polish else count // 3
     if rough and not should_stop():
         found = fit(driven, moved, reference, start, steps=rough, **settings)
@@ -138,10 +140,10 @@ def match(
         found = fit(driven, moved, reference, found, steps=count - rough, **settings)
         candidates.append(found)
     if polish and not should_stop():
-        found = gauss_newton(white, moved, reference, found, progress=report, should_stop=should_stop)
+        found = gauss_newton(heard, moved, reference, found, progress=report, should_stop=should_stop)
         candidates.append(found)
     return _result(
-        white if exact else driven,
+        heard,
         moved,
         reference,
         plain,

@@ -1,7 +1,12 @@
 """What all tests share: one thread and one seed for each, and the packages that some tests need."""
 
+from pathlib import Path
+
 import pytest
 import torch
+
+LEAVE = ("torchaudio", "vst3")
+"""Markers of the tests that may be skipped: they need what this machine may not have."""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -25,7 +30,7 @@ def pedalboard():
 
 @pytest.fixture(scope="session")
 def oracle():
-    """torchaudio.functional; the only reason for which a test may be skipped. `make compat` leaves none out."""
+    """torchaudio.functional; one of the two things without which a test may be skipped. `make compat` leaves none out."""
     from dasp._torchaudio import torchaudio
 
     try:
@@ -34,16 +39,31 @@ def oracle():
         pytest.skip(f"torchaudio needs a registry (CUDA) build of torch: {error}")
 
 
+@pytest.fixture(scope="session")
+def plugins():
+    """The folder of third-party plugins; the other thing without which a test may be skipped."""
+    from dasp.hosting import load
+
+    folder = Path(__file__).resolve().parents[1] / ".plugins"
+    if not (folder / "pins").exists():
+        pytest.skip("the third-party plugins are not here: make plugins")
+    try:
+        load(str(folder / "ZamDelay.vst3"))
+    except ImportError as error:
+        pytest.skip(f"the third-party plugins do not load here: {error}")
+    return folder
+
+
 def _refuse(report):
     """A skip becomes a failure with its reason."""
     report.outcome = "failed"
-    report.longrepr = f"skipped without leave ({report.longrepr[-1]}); only tests marked torchaudio may be skipped."
+    report.longrepr = f"skipped without leave ({report.longrepr[-1]}); only tests marked {' or '.join(LEAVE)} may be skipped."
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
-    if report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("torchaudio") is None:
+    if report.skipped and not hasattr(report, "wasxfail") and not any(map(item.get_closest_marker, LEAVE)):
         _refuse(report)
     return report
 

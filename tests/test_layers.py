@@ -16,7 +16,7 @@ BELOW = {"gradients": (), "proxies": (), "dasp": ("gradients", "proxies"), "mixi
 # Parts of dasp that know no effect.
 BLIND = {"dasp.atoms": ("dasp.atoms",), "dasp.param": (), "dasp.automation": ()}
 # A package -> the only modules that may import it.
-DOORS = {"pedalboard": ("dasp.blackbox", "dasp.external"), "torchaudio": ("dasp._torchaudio",)}
+DOORS = {"pedalboard": ("dasp.blackbox",), "torchaudio": ("dasp._torchaudio",)}
 NUMERIC = {"torch", "numpy"}
 LONGEST = 400
 

@@ -43,24 +43,28 @@ def ballistics_reference(v: Tensor, attack: Tensor, release: Tensor, state: Tens
     return torch.stack(out, -1) if out else v, r[..., None].detach()
 
 
-def gain_curve(r: Tensor, threshold: Tensor, exponent: Tensor) -> Tensor:
+def gain_curve(r: Tensor, threshold: Tensor, exponent: Tensor, below: bool = False) -> Tensor:
     """g = 1 where r < threshold, else (r / threshold)^exponent; the exponent is 1 / ratio - 1 in a compressor.
 
     Args:
         r: level (B, C, T), not negative.
         threshold: linear (B, 1, K), above 0, float64, K = 1 or T.
         exponent: (B, 1, K), float64.
+        below: the other side, for a gate: g = 1 where r > threshold, else the power; the exponent is ratio - 1. At r = 0, where
+            the power's slope may be infinite, the derivatives are 0.
     """
     threshold, exponent = _parameters("gain_curve", r, threshold, exponent)
-    return _GainCurve.apply(r, threshold, exponent) if native(r) else gain_curve_reference(r, threshold, exponent)
+    return _GainCurve.apply(r, threshold, exponent, below) if native(r) else gain_curve_reference(r, threshold, exponent, below)
 
 
-def gain_curve_reference(r: Tensor, threshold: Tensor, exponent: Tensor) -> Tensor:
+def gain_curve_reference(r: Tensor, threshold: Tensor, exponent: Tensor, below: bool = False) -> Tensor:
     """The same in plain torch: the oracle, and the fallback."""
     threshold, exponent = threshold.to(r.dtype), exponent.to(r.dtype)
-    over = r >= threshold
-    # Below the threshold the base is replaced before the power: a gradient through an unused branch may be NaN.
-    return torch.where(over, torch.where(over, r * (1 / threshold), 1.0) ** exponent, 1.0)
+    acts = ((r <= threshold) if below else (r >= threshold)) & (r > 0)
+    # Elsewhere the base is replaced before the power: a gradient through an unused branch may be NaN.
+    power = torch.where(acts, r * (1 / threshold), 1.0) ** exponent
+    at_zero = (exponent == 0).to(r.dtype) if below else 1.0
+    return torch.where(acts, power, torch.where(r > 0, 1.0, at_zero))
 
 
 def _parameters(name: str, x: Tensor, *values: Tensor) -> list[Tensor]:
@@ -104,31 +108,33 @@ def _(g: Tensor, v: Tensor, attack: Tensor, release: Tensor, state: Tensor) -> t
 
 
 @torch.library.custom_op("dasp::gain_curve", mutates_args=())
-def _curve(r: Tensor, threshold: Tensor, exponent: Tensor) -> Tensor:
+def _curve(r: Tensor, threshold: Tensor, exponent: Tensor, below: bool) -> Tensor:
     r = r.contiguous()
     t, e = threshold.to(r.dtype).contiguous(), exponent.to(r.dtype).contiguous()
     g = torch.empty_like(r)
-    call(f"gain_curve_{suffix(r)}", r, t, e, g, *r.shape, t.shape[2])
+    call(f"gain_curve_{suffix(r)}", r, t, e, g, int(below), *r.shape, t.shape[2])
     return g
 
 
 @_curve.register_fake
-def _(r: Tensor, threshold: Tensor, exponent: Tensor) -> Tensor:
+def _(r: Tensor, threshold: Tensor, exponent: Tensor, below: bool) -> Tensor:
     return r.new_empty(r.shape)
 
 
 @torch.library.custom_op("dasp::gain_curve_backward", mutates_args=())
-def _curve_backward(grad: Tensor, r: Tensor, g: Tensor, threshold: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _curve_backward(
+    grad: Tensor, r: Tensor, g: Tensor, threshold: Tensor, exponent: Tensor, below: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     grad, r, g = grad.contiguous(), r.contiguous(), g.contiguous()
     t, e = (p.to(r.dtype).double().contiguous() for p in (threshold, exponent))
     gr = torch.empty_like(r)
     gt, ge = (t.new_zeros(*r.shape[:2], t.shape[2]) for _ in range(2))
-    call(f"gain_curve_backward_{suffix(r)}", grad, r, g, t, e, gr, gt, ge, *r.shape, t.shape[2])
+    call(f"gain_curve_backward_{suffix(r)}", grad, r, g, t, e, gr, gt, ge, int(below), *r.shape, t.shape[2])
     return gr, gt.sum(1, keepdim=True), ge.sum(1, keepdim=True)
 
 
 @_curve_backward.register_fake
-def _(grad: Tensor, r: Tensor, g: Tensor, threshold: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _(grad: Tensor, r: Tensor, g: Tensor, threshold: Tensor, exponent: Tensor, below: bool) -> tuple[Tensor, Tensor, Tensor]:
     return r.new_empty(r.shape), threshold.new_empty(threshold.shape), exponent.new_empty(exponent.shape)
 
 
@@ -158,15 +164,15 @@ class _GainCurve(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(r: Tensor, threshold: Tensor, exponent: Tensor) -> Tensor:  # type: ignore[override]
-        return _curve(r, threshold, exponent)
+    def forward(r: Tensor, threshold: Tensor, exponent: Tensor, below: bool) -> Tensor:  # type: ignore[override]
+        return _curve(r, threshold, exponent, below)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
-        r, threshold, exponent = inputs
+        r, threshold, exponent, ctx.below = inputs
         ctx.save_for_backward(r, output, threshold, exponent)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
-        return _curve_backward(grad, *ctx.saved_tensors)
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+        return *_curve_backward(grad, *ctx.saved_tensors, ctx.below), None

@@ -11,20 +11,24 @@ from torch.autograd.function import once_differentiable
 from dasp.atoms._library import call, native, suffix
 from gradients.batching import batched
 
+PLUGIN_BLOCK = 8192
 
-def biquad(x: Tensor, sos: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+
+def biquad(x: Tensor, sos: Tensor, state: Tensor | None = None, hop: int = 0) -> tuple[Tensor, Tensor]:
     """Filter with a cascade of second-order sections, transposed direct form II.
 
     y = b0 x + s1;  s1' = b1 x - a1 y + s2;  s2' = b2 x - a2 y
 
     Float32 audio is filtered in float32 in the plugins' order of operations, which makes it equal to Pedalboard's filters to the
-    bit; the backward pass is the exact adjoint in double with states recomputed by blocks. Second derivatives are
-    refused.
+    bit; that includes clearing states of 1e-8 and less (and NaN) at the end of each of the plugin's blocks. The backward pass is
+    the exact adjoint in double with states recomputed by blocks. Second derivatives are refused.
 
     Args:
         x: audio (B, C, T).
         sos: coefficients (B, S, 5, K), float64, rows b0, b1, b2, a1, a2 with a0 = 1; K = 1 or T (one set a sample).
-        state: (B, C, S, 2) from an earlier call, or None for silence; no gradient flows into it.
+        state: (B, C, S, 3) from an earlier call, or None for silence; no gradient flows into it. It has s1, s2 and how many
+            samples of the plugin's current block are done.
+        hop: samples per block where the plugin is fed hop by hop, as with controls that vary in time; 0: the plugin's own blocks.
 
     Returns:
         audio (B, C, T) and the state after it.
@@ -35,17 +39,18 @@ def biquad(x: Tensor, sos: Tensor, state: Tensor | None = None) -> tuple[Tensor,
             f"biquad: sos must be ({batch}, S, 5, 1 or {samples}) for audio {tuple(x.shape)}; got {tuple(sos.shape)}."
         )
     if state is None:
-        state = x.new_zeros(batch, channels, sos.shape[1], 2)
-    return _Biquad.apply(x, sos.double(), state) if native(x) else biquad_reference(x, sos, state)
+        state = x.new_zeros(batch, channels, sos.shape[1], 3)
+    return _Biquad.apply(x, sos.double(), state, hop) if native(x) else biquad_reference(x, sos, state, hop)
 
 
-def biquad_reference(x: Tensor, sos: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def biquad_reference(x: Tensor, sos: Tensor, state: Tensor | None = None, hop: int = 0) -> tuple[Tensor, Tensor]:
     """The same in plain torch, one sample after the other: the oracle, and the fallback."""
     c = sos.to(x.dtype).expand(*sos.shape[:3], x.shape[2])
+    if state is None:
+        state = x.new_zeros(*x.shape[:2], sos.shape[1], 3)
     memory = []
     for section in range(sos.shape[1]):
-        zero = x.new_zeros(x.shape[:2])
-        s1, s2 = (zero, zero) if state is None else (state[:, :, section, 0], state[:, :, section, 1])
+        s1, s2, done = state[:, :, section].unbind(-1)
         b0, b1, b2, a1, a2 = c[:, section, :, None].unbind(1)
         out = []
         for n in range(x.shape[2]):
@@ -54,21 +59,24 @@ def biquad_reference(x: Tensor, sos: Tensor, state: Tensor | None = None) -> tup
             s1 = b1[..., n] * v - a1[..., n] * y + s2
             s2 = b2[..., n] * v - a2[..., n] * y
             out.append(y)
+            if x.dtype != torch.float64:
+                ends = (n + 1) % hop == 0 if hop else (done + n + 1) % PLUGIN_BLOCK == 0
+                s1, s2 = (s.where((s.abs() > 1e-8) | ~torch.as_tensor(ends), 0.0) for s in (s1, s2))
+        memory.append(torch.stack([s1, s2, (done + x.shape[2]) % PLUGIN_BLOCK], -1))
         x = torch.stack(out, -1) if out else x
-        memory.append(torch.stack([s1, s2], -1))
     return x, torch.stack(memory, 2).detach()
 
 
 @torch.library.custom_op("dasp::biquad", mutates_args=())
-def _forward(x: Tensor, sos: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+def _forward(x: Tensor, sos: Tensor, state: Tensor, hop: int) -> tuple[Tensor, Tensor]:
     x, c, state = x.contiguous(), sos.to(x.dtype).contiguous(), state.clone(memory_format=torch.contiguous_format)
     y = torch.empty_like(x)
-    call(f"biquad_{suffix(x)}", x, c, y, state, *x.shape, sos.shape[1], sos.shape[3])
+    call(f"biquad_{suffix(x)}", x, c, y, state, *x.shape, sos.shape[1], sos.shape[3], hop)
     return y, state
 
 
 @_forward.register_fake
-def _(x: Tensor, sos: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+def _(x: Tensor, sos: Tensor, state: Tensor, hop: int) -> tuple[Tensor, Tensor]:
     return x.new_empty(x.shape), state.new_empty(state.shape)
 
 
@@ -95,15 +103,15 @@ class _Biquad(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, sos: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        return _forward(x, sos, state)
+    def forward(x: Tensor, sos: Tensor, state: Tensor, hop: int) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return _forward(x, sos, state, hop)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-        ctx.save_for_backward(*inputs)
+        ctx.save_for_backward(*inputs[:3])
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
-        return *_backward(g, *ctx.saved_tensors), None
+    def backward(ctx: Any, g: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+        return *_backward(g, *ctx.saved_tensors), None, None

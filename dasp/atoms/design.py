@@ -1,7 +1,8 @@
-"""Coefficients of second-order shelving and peaking filters, in the plugin's float32 with exact derivatives.
+"""Coefficients of filters. Those that Pedalboard has: in the plugin's float32 with exact derivatives.
 
 R. Bristow-Johnson's cookbook forms with A = 10^(gain_db / 40) and w = 2 pi f / fs; the shelves' Q enters as 2 sqrt(A) alpha =
-sin(w) sqrt(A) / Q. Frequencies are limited to [0.01, fs/2 - 100] Hz as Pedalboard does, with zero gradient beyond.
+sin(w) sqrt(A) / Q. Frequencies are limited to fs/2 - 100 Hz (as Pedalboard does in shelves and peaks), with zero gradient beyond.
+Band-pass, notch and all-pass have no counterpart there: float64 always.
 Controls of any one shape -> rows b0, b1, b2, a1, a2 (a0 = 1) stacked in `dim`; float64, float32 values for float32 audio.
 """
 
@@ -31,10 +32,65 @@ def peak(frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtyp
     return _design(_peak_rows, frequency, gain_db, q, sample_rate, dtype, dim)
 
 
+def low_pass(frequency: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
+    """First order, by the bilinear transform: H = k (1 + 1/z) / (k + 1 + (k - 1)/z), k = tan(pi f / fs)."""
+    return _first_order(lambda k: (k, k), frequency, sample_rate, dtype, dim)
+
+
+def high_pass(frequency: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
+    """First order, by the bilinear transform: H = (1 - 1/z) / (k + 1 + (k - 1)/z)."""
+    return _first_order(lambda k: (torch.ones_like(k), -torch.ones_like(k)), frequency, sample_rate, dtype, dim)
+
+
+def band_pass(frequency: Tensor, q: Tensor, sample_rate: float, dim: int = -2) -> Tensor:
+    """Second order, gain 1 at its centre. float64."""
+    return _resonant(lambda alpha, swing: (alpha, 0 * alpha, -alpha), frequency, q, sample_rate, dim)
+
+
+def notch(frequency: Tensor, q: Tensor, sample_rate: float, dim: int = -2) -> Tensor:
+    """Second order. float64."""
+    return _resonant(lambda alpha, swing: (torch.ones_like(alpha), swing, torch.ones_like(alpha)), frequency, q, sample_rate, dim)
+
+
+def all_pass(frequency: Tensor, q: Tensor, sample_rate: float, dim: int = -2) -> Tensor:
+    """Second order. float64."""
+    return _resonant(lambda alpha, swing: (1 - alpha, swing, 1 + alpha), frequency, q, sample_rate, dim)
+
+
+def highest(sample_rate: float) -> float:
+    """The highest frequency that filters are tuned to, in Hz."""
+    return sample_rate / 2 - 100
+
+
+def _first_order(
+    numerator: Callable[[Tensor], tuple[Tensor, Tensor]], frequency: Tensor, sample_rate: float, dtype: torch.dtype, dim: int
+) -> Tensor:
+    def rows(k: Tensor) -> _Rows:
+        zero = torch.zeros_like(k)
+        return *numerator(k), zero, k + 1, k - 1, zero
+
+    f = frequency.clamp_max(highest(sample_rate))
+    exact = _normalised(rows(torch.tan(math.pi * f / sample_rate)), dim)
+    if dtype == torch.float64:
+        return exact
+    with torch.no_grad():
+        k = libm("tanf", f.float() * torch.tensor(math.pi, dtype=torch.float32).to(f.device) / sample_rate)
+        rounded = _normalised(rows(k), dim)
+    return as_plugin(exact, rounded)
+
+
+def _resonant(
+    numerator: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]], frequency: Tensor, q: Tensor, rate: float, dim: int
+) -> Tensor:
+    w = 2 * math.pi * frequency.clamp_max(highest(rate)) / rate
+    alpha, swing = torch.sin(w) / (2 * q), -2 * torch.cos(w)
+    return _normalised((*numerator(alpha, swing), 1 + alpha, swing, 1 - alpha), dim)
+
+
 def _design(
     rows: Callable[..., _Rows], frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype, dim: int
 ) -> Tensor:
-    nyquist = sample_rate / 2 - 100
+    nyquist = highest(sample_rate)
     w = 2 * math.pi * frequency.clamp(0.01, nyquist).clamp_min(2.0) / sample_rate
     exact = _normalised(rows(10 ** (gain_db / 40), torch.sin(w), torch.cos(w), q), dim)
     if dtype == torch.float64:

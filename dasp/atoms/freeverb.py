@@ -25,7 +25,12 @@ def line_lengths(sample_rate: float, sides: int) -> list[int]:
 
 
 def freeverb(
-    x: Tensor, feedback: Tensor, damping: Tensor, sample_rate: float, state: Tensor | None = None
+    x: Tensor,
+    feedback: Tensor,
+    damping: Tensor,
+    sample_rate: float,
+    state: Tensor | None = None,
+    input_gain: float = INPUT_GAIN,
 ) -> tuple[Tensor, Tensor]:
     """The reverberation of each side before it is mixed (Jezar's Freeverb, 2000, as in JUCE and Pedalboard).
 
@@ -35,19 +40,25 @@ def freeverb(
 
     Args:
         x: mono (B, 1, T), or stereo (B, 2, T), whose sum feeds both sides.
-        feedback, damping: (B, 1, 1), float64.
+        feedback, damping: (B, 1, 1) or (B, 1, T), float64.
         sample_rate: in Hz; the delays follow it.
         state: (B, M) from an earlier call, or None for silence; no gradient flows into it.
+        input_gain: in front of the network; 0 shuts it, as a frozen room does.
 
     Returns:
         wet (B, C, T) and the state after it.
     """
     lengths = line_lengths(sample_rate, x.shape[1])
-    gain = x.new_tensor(INPUT_GAIN)
+    gain = x.new_tensor(input_gain)
     feed = (x if x.shape[1] == 1 else x[:, :1] + x[:, 1:]) * gain
     if state is None:
         state = x.new_zeros(len(x), sum(lengths) + len(COMBS) * x.shape[1])
-    feedback, damping = feedback.double().reshape(-1, 1), damping.double().reshape(-1, 1)
+    feedback, damping = torch.broadcast_tensors(feedback.double()[:, 0], damping.double()[:, 0])
+    if feedback.shape[0] != len(x) or feedback.shape[1] not in (1, x.shape[2]):
+        raise ValueError(
+            f"freeverb: feedback and damping must be ({len(x)}, 1, 1 or {x.shape[2]}) for audio {tuple(x.shape)}; "
+            f"got {tuple(feedback.unsqueeze(1).shape)}."
+        )
     if not native(x):
         return freeverb_reference(feed, feedback, damping, lengths, state)
     return _Freeverb.apply(feed, feedback, damping, state, lengths)
@@ -57,7 +68,7 @@ def freeverb_reference(
     feed: Tensor, feedback: Tensor, damping: Tensor, lengths: list[int], state: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The network in plain torch from its mono feed (B, 1, T): the oracle, and the fallback. float32 is not quantised here."""
-    f, d = feedback.to(feed.dtype)[:, 0], damping.to(feed.dtype)[:, 0]
+    f, d = (p.to(feed.dtype).expand(-1, feed.shape[2]) for p in (feedback, damping))
     sides, per_side = [], len(COMBS) + len(ALL_PASSES)
     memory, stored = list(state.split(_pieces(lengths), 1)), []
     for side in range(len(lengths) // per_side):
@@ -67,8 +78,8 @@ def freeverb_reference(
             line, level, out = list(memory.pop(0).unbind(1)), memory.pop(0)[:, 0], []
             for n in range(feed.shape[2]):
                 out.append(line[n])
-                level = (1 - d) * line[n] + d * level
-                line.append(feed[:, 0, n] + f * level)
+                level = (1 - d[:, n]) * line[n] + d[:, n] * level
+                line.append(feed[:, 0, n] + f[:, n] * level)
             total = total + (torch.stack(out, -1) if out else 0)
             stored += [*line[-size:], level]
         for size in sizes[len(COMBS) :]:
@@ -94,7 +105,7 @@ def _forward(feed: Tensor, feedback: Tensor, damping: Tensor, state: Tensor, len
     f, d = feedback.to(feed.dtype).contiguous(), damping.to(feed.dtype).contiguous()
     sides = len(lengths) // (len(COMBS) + len(ALL_PASSES))
     wet = feed.new_empty(len(feed), sides, feed.shape[2])
-    call(f"freeverb_{suffix(feed)}", feed, f, d, wet, state, torch.tensor(lengths), *wet.shape)
+    call(f"freeverb_{suffix(feed)}", feed, f, d, wet, state, torch.tensor(lengths), *wet.shape, f.shape[1])
     return wet, state
 
 
@@ -110,9 +121,23 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     g, feed, state = g.contiguous(), feed.contiguous(), state.contiguous()
     f, d = (p.to(feed.dtype).double().contiguous() for p in (feedback, damping))
-    to_feed, to_f, to_d = f.new_empty(g.shape), f.new_empty(g.shape[:2]), f.new_empty(g.shape[:2])
-    call(f"freeverb_backward_{suffix(feed)}", g, feed, f, d, state, to_feed, to_f, to_d, torch.tensor(lengths), *g.shape)
-    return to_feed.sum(1, keepdim=True).to(feed.dtype), to_f.sum(1, keepdim=True), to_d.sum(1, keepdim=True)
+    to_feed = f.new_empty(g.shape)
+    to_f, to_d = (f.new_zeros(*g.shape[:2], f.shape[1]) for _ in range(2))
+    call(
+        f"freeverb_backward_{suffix(feed)}",
+        g,
+        feed,
+        f,
+        d,
+        state,
+        to_feed,
+        to_f,
+        to_d,
+        torch.tensor(lengths),
+        *g.shape,
+        f.shape[1],
+    )
+    return to_feed.sum(1, keepdim=True).to(feed.dtype), to_f.sum(1), to_d.sum(1)
 
 
 @_backward.register_fake

@@ -18,17 +18,19 @@ _TORCH = {
     "cosf": torch.cos,
     "tanf": torch.tan,
     "tanhf": torch.tanh,
+    "log10f": torch.log10,
+    "tan": torch.tan,
 }
 
 
 def libm(name: str, *args: Tensor) -> Tensor:
-    """A float32 function of C's math library, elementwise with broadcasting, without a gradient.
+    """A function of C's math library, elementwise with broadcasting, without a gradient.
 
     torch's own vectorised functions differ from it in the last bit of a third of all values.
 
     Args:
-        name: powf (two arguments), expf, sinf, cosf, tanf or tanhf.
-        *args: float32 tensors.
+        name: powf (two arguments), expf, sinf, cosf, tanf, tanhf, log10f; or tan.
+        *args: float32 tensors; float64 for tan.
     """
     values = [a.detach() for a in torch.broadcast_tensors(*args)]
     if not native(values[0]):

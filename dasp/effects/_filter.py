@@ -1,14 +1,21 @@
-"""What the single-band equaliser effects share: one table shape, one function from design to sound."""
+"""What the filter effects share: the shapes of their tables, and the way from coefficients to sound."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
 from dasp.atoms.biquad import biquad
+from dasp.atoms.design import highest
 from dasp.atoms.level import as_controls
 from dasp.param import Param
+
+
+def cutoff(default_hz: float, doc: str) -> Param:
+    """The frequency of a filter that has no gain of its own."""
+    return Param("cutoff_frequency_hz", "Hz", 20.0, 20000.0, default_hz, "log", doc)
 
 
 def band(prefix: str, low_hz: float, high_hz: float, default_hz: float) -> tuple[Param, Param, Param]:
@@ -20,6 +27,11 @@ def band(prefix: str, low_hz: float, high_hz: float, default_hz: float) -> tuple
     )
 
 
+def centre(frequency: str, quality: str) -> tuple[Param, Param]:
+    """Frequency and Q of a filter that has no gain of its own."""
+    return cutoff(1000.0, frequency), Param("q", "", 0.1, 10.0, 0.5**0.5, "log", quality)
+
+
 def second_order(
     design: Callable[..., Tensor],
     x: Tensor,
@@ -28,10 +40,37 @@ def second_order(
     gain_db: float | Tensor,
     q: float | Tensor,
     state: dict | None,
+    hop: int,
 ) -> Tensor:
     frequency, gain, quality = as_controls(x, cutoff_frequency_hz, gain_db, q)
-    sos = design(frequency, gain, quality, sample_rate, x.dtype)
-    y, memory = biquad(x, sos, None if state is None else state.get("biquad"))
+    return filtered(x, design(frequency, gain, quality, sample_rate, x.dtype), state, hop)
+
+
+def resonant(
+    design: Callable[..., Tensor],
+    x: Tensor,
+    sample_rate: float,
+    cutoff_frequency_hz: float | Tensor,
+    q: float | Tensor,
+    state: dict | None,
+) -> Tensor:
+    """No plugin is to be equalled here, so the recursion is in double: float32's would be 40 to 70 dB off at low frequencies."""
+    frequency, quality = as_controls(x, cutoff_frequency_hz, q)
+    return filtered(x.double(), design(frequency, quality, sample_rate), state, 0).to(x.dtype)
+
+
+def filtered(x: Tensor, sos: Tensor, state: dict | None, hop: int) -> Tensor:
+    """The sections of `sos` in series, their memory kept in `state`."""
+    y, memory = biquad(x, sos, None if state is None else state.get("biquad"), hop)
     if state is not None:
         state["biquad"] = memory
     return y
+
+
+def below_nyquist(name: str) -> Callable[..., list[tuple[str, dict[str, Any]]]]:
+    """The recipe of a plugin that does not limit its cutoff itself, and overflows when told one above half the sample rate."""
+
+    def plugin(*, cutoff_frequency_hz: float, sample_rate: float) -> list[tuple[str, dict[str, Any]]]:
+        return [(name, {"cutoff_frequency_hz": min(cutoff_frequency_hz, highest(sample_rate))})]
+
+    return plugin

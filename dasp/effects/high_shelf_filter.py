@@ -17,6 +17,7 @@ def high_shelf_filter(
     gain_db: float | Tensor = 0.0,
     q: float | Tensor = 0.5**0.5,
     state: dict | None = None,
+    hop: int = 0,
 ) -> Tensor:
     """Second-order filter of the audio-EQ cookbook (R. Bristow-Johnson), transposed direct form II.
 
@@ -25,8 +26,9 @@ def high_shelf_filter(
         sample_rate: in Hz.
         cutoff_frequency_hz, gain_db, q: numbers, (B,), (B, 1, 1) or (B, 1, T); frequencies act up to fs/2 - 100 Hz.
         state: a dict that carries the filter's memory between blocks.
+        hop: length of the blocks in which the plugin would get controls that vary in time.
     """
-    return second_order(high_shelf, x, sample_rate, cutoff_frequency_hz, gain_db, q, state)
+    return second_order(high_shelf, x, sample_rate, cutoff_frequency_hz, gain_db, q, state, hop)
 
 
 class HighShelfFilter(Effect):

@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dasp.atoms.biquad import biquad
 from dasp.atoms.design import high_shelf, low_shelf, peak
 from dasp.atoms.level import as_controls
 from dasp.effect import Effect
-from dasp.effects._filter import band
+from dasp.effects._filter import band, filtered
 from dasp.param import Param
 
 BANDS: dict[str, tuple[str, tuple[Param, Param, Param]]] = {
@@ -47,6 +46,7 @@ def parametric_eq(
     high_shelf_gain_db: float | Tensor = 0.0,
     high_shelf_q: float | Tensor = 0.5**0.5,
     state: dict | None = None,
+    hop: int = 0,
 ) -> Tensor:
     """Six second-order sections in series (R. Bristow-Johnson's cookbook), as Pedalboard's shelves and peaks in a row.
 
@@ -55,6 +55,7 @@ def parametric_eq(
         sample_rate: in Hz.
         low_shelf_*, peak1_* to peak4_*, high_shelf_*: numbers, (B,), (B, 1, 1) or (B, 1, T); frequencies act up to fs/2 - 100 Hz.
         state: a dict that carries the filters' memory between blocks.
+        hop: length of the blocks in which the plugin would get controls that vary in time.
     """
     low_hz, low_db, low_q = as_controls(x, low_shelf_cutoff_frequency_hz, low_shelf_gain_db, low_shelf_q)
     high_hz, high_db, high_q = as_controls(x, high_shelf_cutoff_frequency_hz, high_shelf_gain_db, high_shelf_q)
@@ -74,10 +75,7 @@ def parametric_eq(
     ]
     frames = max(s.shape[-1] for s in sections)
     sos = torch.cat([s.expand(*s.shape[:-1], frames) for s in sections], dim=1)
-    y, memory = biquad(x, sos, None if state is None else state.get("biquad"))
-    if state is not None:
-        state["biquad"] = memory
-    return y
+    return filtered(x, sos, state, hop)
 
 
 def _plugin(**controls: Any) -> list[tuple[str, dict[str, float]]]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from dasp.atoms.freeverb import freeverb
+from dasp.atoms.freeverb import INPUT_GAIN, freeverb
 from dasp.atoms.level import as_controls
 from dasp.atoms.precision import as_plugin
+from dasp.atoms.ramp import ramp
 from dasp.effect import Effect
 from dasp.param import Param
+
+GLIDE_SECONDS = 0.01
 
 
 def reverb(
@@ -21,39 +27,57 @@ def reverb(
     wet_level: float | Tensor = 0.33,
     dry_level: float | Tensor = 0.4,
     width: float | Tensor = 1.0,
+    freeze_mode: float = 0.0,
     state: dict | None = None,
+    hop: int = 0,
 ) -> Tensor:
     """Freeverb (Jezar, 2000): eight parallel damped combs and four all-passes a side, mixed with the dry signal.
+
+    Feedback, damping and gains glide to new values in 10 ms, as the plugin's.
 
     Args:
         x: mono (B, 1, T) or stereo (B, 2, T).
         sample_rate: in Hz; delay lengths follow it.
-        room_size, damping, wet_level, dry_level, width: in [0, 1]; numbers, (B,) or (B, 1, 1). The dry gain is twice
-            dry_level, the wet gain three times wet_level, as in the plugin.
-        state: a dict that carries the delay lines between blocks.
+        room_size, damping, wet_level, dry_level, width: in [0, 1]; numbers, (B,), (B, 1, 1) or (B, 1, T). The dry gain is
+            twice dry_level, the wet gain three times wet_level, as in the plugin.
+        freeze_mode: from 0.5 the room takes nothing in and what is in it rings on undamped, whatever room_size and damping.
+        state: a dict that carries the delay lines and the glide between blocks.
+        hop: samples for which each value is held where controls vary in time.
     """
-    room, damp, wet, dry, wide = as_controls(x, room_size, damping, wet_level, dry_level, width)
+    frozen = freeze_mode >= 0.5
 
-    def gains(room: Tensor, damp: Tensor, wet: Tensor, dry: Tensor, wide: Tensor) -> tuple[Tensor, ...]:
+    def gains(room: Tensor, damp: Tensor, wet: Tensor, dry: Tensor, wide: Tensor) -> Tensor:
         half = 0.5 * (wet * 3)
-        return room * 0.28 + 0.7, damp * 0.4, half * (1 + wide), half * (1 - wide), dry * 2
+        decay = (0 * room + 1, 0 * damp) if frozen else (room * 0.28 + 0.7, damp * 0.4)
+        return torch.cat(torch.broadcast_tensors(*decay, half * (1 + wide), half * (1 - wide), dry * 2), 1)
 
-    exact = gains(room, damp, wet, dry, wide)
+    controls = as_controls(x, room_size, damping, wet_level, dry_level, width)
+    values = gains(*controls)
     if x.dtype != torch.float64:
-        rounded = gains(*(t.detach().float() for t in (room, damp, wet, dry, wide)))
-        exact = tuple(as_plugin(e, r) for e, r in zip(exact, rounded, strict=True))
-    feedback, absorption, same, cross, direct = exact
-    y, memory = freeverb(x, feedback, absorption, sample_rate, None if state is None else state.get("lines"))
+        values = as_plugin(values, gains(*(t.detach().float() for t in controls)))
+    memory, glide = state or {}, None
+    if state is not None or values.shape[2] > 1:
+        targets = values.to(x.dtype).expand(-1, -1, x.shape[2])
+        values, glide = ramp(targets, math.floor(GLIDE_SECONDS * sample_rate), memory.get("glide"), hop)
+    feedback, absorption, same, cross, direct = values.split(1, 1)
+    gain = 0.0 if frozen else INPUT_GAIN
+    y, lines = freeverb(x, feedback, absorption, sample_rate, memory.get("lines"), gain)
     if state is not None:
-        state["lines"] = memory
+        state["lines"] = lines
+        if glide is not None:
+            state["glide"] = glide
     same, cross, direct = (t.to(x.dtype) for t in (same, cross, direct))
     if x.shape[1] == 1:
         return y * same + x * direct
     return y * same + y.flip(1) * cross + x * direct
 
 
+def _plugin(**settings: Any) -> list[tuple[str, dict[str, Any]]]:
+    return [("Reverb", settings)]
+
+
 class Reverb(Effect):
-    """Add a room: Freeverb's combs and all-passes."""
+    """Add a room: Freeverb's combs and all-passes. Option `freeze_mode`: from 0.5 the room is shut and rings on for ever."""
 
     controls = (
         Param("room_size", "", 0.0, 1.0, 0.5, doc="decay: feedback of the combs"),
@@ -63,7 +87,7 @@ class Reverb(Effect):
         Param("width", "", 0.0, 1.0, 1.0, doc="stereo width of the reverberation"),
     )
     dsp = staticmethod(reverb)
-    plugin = "Reverb"
+    plugin = staticmethod(_plugin)
+    options = {"freeze_mode": 0.0}
     channels = (1, 2)
     links_channels = True
-    static_because = "the plugin glides to new values over 10 ms of its own; vary the level of a send instead."

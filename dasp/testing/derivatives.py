@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -11,15 +12,19 @@ from dasp.effect import Effect
 from dasp.testing.signals import RATE, Make, setting, width_of
 
 
-def check_controls_alive(make: Make) -> None:
+def check_controls_alive(make: Make) -> bool | None:
     """Every control has a gradient on an exciting signal: no release that is accepted and never used."""
     effect, x, u = setting(make)
+    if not effect.controls:
+        return False
     u.requires_grad_()
+    x = x.repeat(1, 1, 8)  # what a reverb does once around its loop is heard late
     y = effect(x, u)
     weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(3), dtype=y.dtype)
     (gradient,) = torch.autograd.grad((y * weight).sum(), u)
     for q, g in zip(effect.controls, gradient[0], strict=True):
         assert g.abs() > 1e-9, f"{effect.name}: {q.name} has no effect on the output (gradient {g:.1e})"
+    return None
 
 
 def check_finite(make: Make) -> None:
@@ -27,7 +32,7 @@ def check_finite(make: Make) -> None:
     effect = make(RATE)
     count, width = len(effect.controls), width_of(effect)
     if count <= 6:
-        corners = torch.tensor(list(itertools.product((0.0, 1.0), repeat=count)), dtype=torch.float64).reshape(-1, count)
+        corners = torch.tensor(list(itertools.product((0.0, 1.0), repeat=count)), dtype=torch.float64).reshape(2**count, count)
     else:
         random = torch.randint(0, 2, (32, count), generator=torch.Generator().manual_seed(0)).double()
         corners = torch.cat(
@@ -69,12 +74,18 @@ def check_gradients(make: Make) -> None:
             return effect(x, torch.where(true.reshape(shape), v, u))
 
         inputs = (x, u.clone().requires_grad_(bool(true.any())))
-        if any(t.requires_grad for t in inputs):
-            assert torch.autograd.gradcheck(run, inputs, fast_mode=True, atol=1e-4, rtol=1e-3), effect.name
+        # A kink of a piecewise smooth effect (linear interpolation at a whole sample) that lies within the step spoils the
+        # difference, not the derivative: a shorter step leaves it out. A wrong derivative fails both.
+        if any(t.requires_grad for t in inputs) and not _agrees(run, inputs, 1e-6, raise_exception=False):
+            assert _agrees(run, inputs, 1e-8), effect.name
 
     check(u)
     if not effect.static and effect.controls:
         check(u[..., None] + torch.linspace(-0.1, 0.1, 5, dtype=u.dtype))
+
+
+def _agrees(run: Callable[..., Tensor], inputs: tuple[Tensor, ...], step: float, raise_exception: bool = True) -> bool:
+    return torch.autograd.gradcheck(run, inputs, eps=step, fast_mode=True, atol=1e-4, rtol=1e-3, raise_exception=raise_exception)
 
 
 def check_float32_gradient(make: Make) -> None:

@@ -67,8 +67,9 @@ def check_compile(make: Make) -> None:
 
 def check_copies(make: Make) -> None:
     """pickle, deepcopy, .to(float64) and a state_dict round trip keep the effect."""
-    effect, x, u = setting(make, gradient="spsa")
-    effect = make(RATE)
+    effect, x, u = setting(make)
+    other = make(RATE, gradient="spsa")
+    assert pickle.loads(pickle.dumps(other)).gradient == other.gradient, f"{effect.name}: pickle lost the strategy"
     expected = effect(x, u)
     for what, twin in (("pickle", pickle.loads(pickle.dumps(effect))), ("deepcopy", copy.deepcopy(effect))):
         assert torch.equal(twin(x, u), expected), f"{effect.name}: {what} changed the sound"

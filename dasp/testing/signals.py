@@ -14,6 +14,7 @@ from dasp.effect import Effect
 
 Make = Callable[..., Effect]
 RATE = 44100
+ACTS_DB = -40.0  # an output nearer to the input than this proves nothing
 
 
 def music(rate: float = RATE, seconds: float = 0.1, channels: int = 2, batch: int = 1, seed: int = 0) -> Tensor:
@@ -47,8 +48,18 @@ def width_of(effect: Effect) -> int:
 
 
 def setting(make: Make, **kwargs: Any) -> tuple[Effect, Tensor, Tensor]:
+    """An effect, music, and controls at which the one acts on the other: the first draw, or where that does nothing (a gate
+    leaves loud music alone at most settings) the one of eight that does most."""
     effect = make(RATE, **kwargs)
-    return effect, music(channels=width_of(effect)), draw(effect)
+    x = music(channels=width_of(effect))
+
+    def action(u: Tensor) -> float:
+        with torch.no_grad():
+            y = effect(x, u)
+        return error_db(y, x.expand_as(y))
+
+    first, *others = (draw(effect, seed=seed) for seed in range(1, 9))
+    return effect, x, first if action(first) > ACTS_DB else max(others, key=action)
 
 
 def error_db(a: Tensor, b: Tensor) -> float:

@@ -99,7 +99,8 @@ def strategy(name: str, effects: Iterable[str]) -> None:
         try:
             effect = find(effect_name)(gradient=name)
             controls = effect.unit(1).requires_grad_()
-            effect(torch.zeros(1, 1, 64), controls).sum().backward()
+            audio = torch.zeros(1, max(effect.channels or (1,)), 64, requires_grad=not effect.controls)
+            effect(audio, controls).sum().backward()
         except (ValueError, ImportError) as error:
             raise UserError(f"--gradient {name}: {error}") from None
 

@@ -22,8 +22,9 @@ REFERENCE = "reference.wav"
 @click.option("--gradient", default="autodiff", show_default=True, help="autodiff, or fd or spsa through the real plugins.")
 @click.option("--seed", default=1, show_default=True, help="Of the hidden settings.")
 @click.option("--steps", type=click.IntRange(0, 100_000), help="Of gradient descent; chosen to fit by default.")
+@click.option("--polish/--no-polish", default=None, help="Finish with Gauss-Newton, as `dasp match` does by default.")
 @click.option("--json", "json_path", metavar="FILE", type=click.Path(path_type=Path), help="Also write the figures here.")
-def command(output: Path, gradient: str, seed: int, steps: int | None, json_path: Path | None) -> None:
+def command(output: Path, gradient: str, seed: int, steps: int | None, polish: bool | None, json_path: Path | None) -> None:
     """Mix the shipped stems through real Pedalboard plugins with settings drawn from a seed, then find them again.
 
     Prints recovered beside hidden, and each figure beside its target. Writes the reference, the match, settings.json and
@@ -44,8 +45,9 @@ def command(output: Path, gradient: str, seed: int, steps: int | None, json_path
     click.echo(f"mixing them through real plugins with hidden settings (seed {seed}) ...")
     hidden = hide(tracks, seed)
     click.echo("recovering the settings from the stems and the mix ...")
+    options = {"gradient": gradient, "seed": seed, "steps": steps, "polish": polish}
     with Stop(None) as stop, Meter() as meter:
-        result = match(tracks, hidden.audio, gradient=gradient, seed=seed, steps=steps, progress=meter.show, should_stop=stop)
+        result = match(tracks, hidden.audio, **options, progress=meter.show, should_stop=stop)
     recovery = compare(hidden, result, tracks)
     _show(recovery)
     _show_bus(hidden, result)
@@ -53,7 +55,7 @@ def command(output: Path, gradient: str, seed: int, steps: int | None, json_path
     write_results(output, replace(tracks, mix=hidden.audio[None]), result, REFERENCE, gradient, seed, with_reference=True)
     click.echo(f"wrote {REFERENCE}, {MIX}, {SETTINGS} and {REPORT} into {output}")
     if json_path is not None:
-        about = {"seed": seed, "gradient": gradient, "figures": recovery.figures(), "reached": passed}
+        about = {**options, "figures": recovery.figures(), "reached": passed}
         rows = [asdict(t) for t in recovery.tracks]
         json_path.write_text(json.dumps({**about, "metrics": result.metrics, "tracks": rows}, indent=1) + "\n")
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from dasp import Effect
 
 
 @click.command("effects", short_help="List the effects and their controls.")
@@ -17,22 +22,25 @@ def command(name: str | None, markdown: bool) -> None:
         chosen = [find(name)] if name else list(registry().values())
     except ValueError as error:
         raise UserError(str(error)) from None
-    rows = [
-        (cls.__name__ if i == 0 else "", q.name, f"{q.low:g} to {q.high:g}", q.unit, q.scale, f"{q.default:g}", q.doc)
-        for cls in chosen
-        for i, q in enumerate(cls.controls)
-    ]
+    rows = [row for cls in chosen for row in _rows(cls)]
     titles = ("effect", "control", "range", "unit", "scale", "default", "")
     if markdown:
         click.echo(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
         for effect, control, *rest in rows:
-            click.echo(f"| {effect} | `{control}` | {' | '.join(rest)} |")
+            click.echo(f"| {effect} | {f'`{control}`' if control else ''} | {' | '.join(rest)} |")
     else:
         _print(titles, rows)
     for cls in chosen:
         if cls.options and not markdown:
             settings = ", ".join(f"--{k} (default {v})" for k, v in cls.options.items())
             click.echo(f"{cls.__name__} also takes {settings}.")
+
+
+def _rows(cls: type[Effect]) -> list[tuple[str, ...]]:
+    """A row a control, the effect's name in the first; one row for an effect without controls."""
+    rows = [("", q.name, f"{q.low:g} to {q.high:g}", q.unit, q.scale, f"{q.default:g}", q.doc) for q in cls.controls]
+    first, *others = rows or [("",) * 6 + ("no controls",)]
+    return [(cls.__name__, *first[1:]), *others]
 
 
 def _print(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

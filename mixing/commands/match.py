@@ -32,9 +32,7 @@ EFFECTS = "LowShelfFilter,PeakFilter,HighShelfFilter,Compressor"
 @click.option("--master/--no-master", default=None, help="A chain on the mix; by default where the mix needs one.")
 @click.option("--align/--no-align", default=True, show_default=True, help="Find late stems and move them.")
 @click.option("--steps", type=click.IntRange(0, 100_000), help="Of gradient descent; chosen to fit by default.")
-@click.option(
-    "--polish/--no-polish", default=None, help="Finish with Gauss-Newton; by default with autodiff and no master chain."
-)
+@click.option("--polish/--no-polish", default=None, help="Finish with Gauss-Newton; by default where there is no master chain.")
 @click.option("--seed", default=0, show_default=True, help="Of excerpts and of stochastic gradients.")
 @click.option("--time-limit", metavar="SECONDS", type=Number(0, 1e6, "s"), help="Stop after this and keep the best so far.")
 def command(stems: Path, reference: Path, output: Path, time_limit: float | None, **options: Any) -> None:

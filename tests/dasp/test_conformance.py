@@ -21,6 +21,9 @@ COMPOUNDS = {
         dasp.Panner(rate),
         **{"gradient": "autodiff", **kw},
     ),
+    "Feedback": lambda rate=44100, **kw: dasp.Feedback(
+        dasp.Chain(dasp.Compressor(rate), dasp.LowpassFilter(rate)), delay_seconds=0.005, **{"gradient": "autodiff", **kw}
+    ),
     **{f"Panner {law}": lambda rate=44100, law=law, **kw: dasp.Panner(rate, law=law, **kw) for law in ("linear", "-4.5dB")},
 }
 

@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
+import scipy.signal
 import torch
 
 import dasp
@@ -165,3 +167,25 @@ def test_compile_and_func_through_the_black_box(gradient):
     assert gradient_compiled.isfinite().all() and (gradient_compiled != 0).any()
     if gradient != "spsa":
         torch.testing.assert_close(gradient_compiled, by_backward, rtol=1e-4, atol=1e-9)
+
+
+def test_feedback_around_a_gain_is_the_recursion_of_a_comb():
+    x = music(seconds=0.05, channels=1)
+    loop = dasp.Feedback(dasp.Gain(), delay_seconds=300 / 44100)
+    feedback, gain_db = (torch.tensor([v], dtype=torch.float64, requires_grad=True) for v in (0.6, -2.0))
+    y = loop(x, feedback=feedback, gain_db=gain_db)
+    a = np.zeros(301)
+    a[0], a[300] = 1.0, -0.6 * 10 ** (-2 / 20)
+    np.testing.assert_allclose(y[0, 0].detach().numpy(), scipy.signal.lfilter([1.0], a, x[0, 0].numpy()), atol=1e-12)
+    # The loop gain is the product of the two, so their gradients are one number seen through two chain rules.
+    by_feedback, by_gain = torch.autograd.grad(y.square().sum(), (feedback, gain_db))
+    torch.testing.assert_close(by_gain, by_feedback * 0.6 * math.log(10) / 20)
+    with pytest.raises(ValueError, match="at least a sample"):
+        dasp.Feedback(dasp.Gain(), delay_seconds=0.0)
+    with pytest.raises(ValueError, match="cannot go back"):
+        dasp.Feedback(dasp.Panner())
+
+
+def test_a_typed_value_off_a_log_scale_is_refused_in_a_sentence():
+    with pytest.raises(ValueError, match="delay_seconds: is on a log scale"):
+        dasp.Delay()(music(), delay_seconds=0.0)

@@ -90,6 +90,7 @@ def test_effects_of_one(dasp_command, refused):
     assert table[2].startswith("| Compressor | `threshold_db` | -60 to 0 | dB | linear | -20 |")
     assert len(table) == 6
     assert "Did you mean 'Panner'?" in refused("effects", "Paner")
+    assert "Invert" in (out := dasp_command("effects", "Invert")[1]) and "no controls" in out
 
 
 # apply
@@ -134,6 +135,16 @@ def test_apply_through_the_real_plugin_is_the_same(tmp_path, dasp_command):
     for gradient in ("autodiff", "fd"):
         dasp_command("apply", "Distortion", path, tmp_path / f"{gradient}.wav", "--drive-db", 12, "--gradient", gradient)
     torch.testing.assert_close(read(tmp_path / "fd.wav")[0], read(tmp_path / "autodiff.wav")[0], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("gradient", ["autodiff", "fd"])
+def test_apply_of_effects_without_controls_or_for_stereo_only(tmp_path, dasp_command, refused, gradient):
+    mono, stereo = (save(tmp_path / f"{c}.wav", stem(1, channels=c), subtype="FLOAT") for c in (1, 2))
+    assert dasp_command("apply", "Invert", stereo, tmp_path / "out.wav", "--gradient", gradient)[0] == 0
+    assert torch.equal(read(tmp_path / "out.wav")[0], -read(stereo)[0])
+    assert dasp_command("apply", "MidSideEncoder", stereo, tmp_path / "ms.wav", "--gradient", gradient)[0] == 0
+    assert "takes 2 channels; got 1. Use Panner" in refused("apply", "StereoWidener", mono, tmp_path / "no.wav")
+    assert "Invert has no controls" in refused("gradients", "--effect", "Invert")
 
 
 def test_apply_never_clips_silently(tmp_path, dasp_command):

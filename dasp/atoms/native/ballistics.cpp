@@ -1,5 +1,5 @@
 // Level follower with separate attack and release, r' = v + c (r - v), c = attack where v > r, else release;
-// and the static gain curve g = 1 below the threshold, (r / threshold)^exponent above.
+// and the static gain curve g = (r / threshold)^exponent above the threshold (a compressor), or below it (a gate), else 1.
 // Parameters (batch, K): K = 1 (constant) or T.
 #include "common.h"
 
@@ -83,8 +83,8 @@ void backward(const T* g, const T* v, const double* attack, const double* releas
 }
 
 template <typename T>
-void curve(const T* r, const T* threshold, const T* exponent, T* g, int64_t batch, int64_t channels, int64_t samples,
-           int64_t frames, int64_t threads) {
+void curve(const T* r, const T* threshold, const T* exponent, T* g, int64_t below, int64_t batch, int64_t channels,
+           int64_t samples, int64_t frames, int64_t threads) {
     dasp::for_rows(batch * channels, threads, [&](int64_t row) {
         const T *in = r + row * samples, *limit = threshold + (row / channels) * frames;
         const T* power = exponent + (row / channels) * frames;
@@ -93,22 +93,24 @@ void curve(const T* r, const T* threshold, const T* exponent, T* g, int64_t batc
         T inverse = T(1) / limit[0];
         for (int64_t n = 0; n < samples; ++n) {
             if (step) inverse = T(1) / limit[n];
-            out[n] = in[n] < limit[n * step] ? T(1) : std::pow(in[n] * inverse, power[n * step]);
+            const T t = limit[n * step];
+            out[n] = (below ? in[n] > t : in[n] < t) ? T(1) : std::pow(in[n] * inverse, power[n * step]);
         }
     });
 }
 
 template <typename T>
 void curve_backward(const T* grad, const T* r, const T* g, const double* threshold, const double* exponent, T* gr, double* gt,
-                    double* ge, int64_t batch, int64_t channels, int64_t samples, int64_t frames, int64_t threads) {
+                    double* ge, int64_t below, int64_t batch, int64_t channels, int64_t samples, int64_t frames,
+                    int64_t threads) {
     dasp::for_rows(batch * channels, threads, [&](int64_t row) {
         const int64_t step = frames == 1 ? 0 : 1, base = row * samples;
         const double *limit = threshold + (row / channels) * frames, *power = exponent + (row / channels) * frames;
         double *to_limit = gt + row * frames, *to_power = ge + row * frames;
         for (int64_t n = 0; n < samples; ++n) {
             const double level = r[base + n], t = limit[n * step], e = power[n * step];
-            // Decide as the forward pass did, on the values it saw.
-            if (!(r[base + n] >= T(t)) || !(level > 0)) {
+            // Decide as the forward pass did, on the values it saw. At 0, where a gate's slope may be infinite, it is taken for 0.
+            if (!(below ? r[base + n] <= T(t) : r[base + n] >= T(t)) || !(level > 0)) {
                 gr[base + n] = 0;
                 continue;
             }
@@ -132,14 +134,16 @@ void curve_backward(const T* grad, const T* r, const T* g, const double* thresho
                                                   int64_t channels, int64_t samples, int64_t frames, int64_t threads) {      \
         backward(g, v, attack, release, state, gv, ga, gr, batch, channels, samples, frames, threads);                       \
     }                                                                                                                         \
-    DASP_EXPORT void gain_curve_##SUFFIX(const T* r, const T* threshold, const T* exponent, T* g, int64_t batch,             \
-                                         int64_t channels, int64_t samples, int64_t frames, int64_t threads) {               \
-        curve(r, threshold, exponent, g, batch, channels, samples, frames, threads);                                         \
+    DASP_EXPORT void gain_curve_##SUFFIX(const T* r, const T* threshold, const T* exponent, T* g, int64_t below,             \
+                                         int64_t batch, int64_t channels, int64_t samples, int64_t frames,                   \
+                                         int64_t threads) {                                                                  \
+        curve(r, threshold, exponent, g, below, batch, channels, samples, frames, threads);                                  \
     }                                                                                                                         \
     DASP_EXPORT void gain_curve_backward_##SUFFIX(const T* grad, const T* r, const T* g, const double* threshold,            \
-                                                  const double* exponent, T* gr, double* gt, double* ge, int64_t batch,      \
-                                                  int64_t channels, int64_t samples, int64_t frames, int64_t threads) {      \
-        curve_backward(grad, r, g, threshold, exponent, gr, gt, ge, batch, channels, samples, frames, threads);              \
+                                                  const double* exponent, T* gr, double* gt, double* ge, int64_t below,      \
+                                                  int64_t batch, int64_t channels, int64_t samples, int64_t frames,          \
+                                                  int64_t threads) {                                                         \
+        curve_backward(grad, r, g, threshold, exponent, gr, gt, ge, below, batch, channels, samples, frames, threads);       \
     }
 
 DASP_BALLISTICS(float, f32)

@@ -34,4 +34,13 @@ void for_rows(int64_t rows, int64_t threads, Row&& row) {
     for (auto& thread : pool) thread.join();
 }
 
+// The same for what needs nothing but its own index: in chunks that are worth a thread's while.
+template <typename F>
+void each(int64_t count, int64_t threads, F&& f) {
+    constexpr int64_t chunk = 1 << 14;
+    for_rows((count + chunk - 1) / chunk, threads, [&](int64_t c) {
+        for (int64_t i = c * chunk; i < std::min(count, (c + 1) * chunk); ++i) f(i);
+    });
+}
+
 }  // namespace dasp

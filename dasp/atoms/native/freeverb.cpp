@@ -1,8 +1,8 @@
 // Freeverb's network without its mix: per side eight damped combs in parallel, then four all-passes in series.
 //     comb:      out = line[n - N],  l = (1 - D) out + D l',  line[n] = in + F l
 //     all-pass:  b = line[n - N],    out = b - in,            line[n] = in + b / 2
-// Lengths come from the caller: lengths[side][12]. A row's state holds, one after the other, its lines (oldest sample
-// first) and after each comb's line its filter's value.
+// F and D (batch, K): K = 1 (constant) or T. Lengths come from the caller: lengths[side][12]. A row's state holds, one
+// after the other, its lines (oldest sample first) and after each comb's line its filter's value.
 #include "common.h"
 
 namespace {
@@ -37,7 +37,7 @@ struct Line {
 
 template <typename T>
 void forward(const T* in, const T* feedback, const T* damping, T* out, T* state, const int64_t* lengths, int64_t batch,
-             int64_t sides, int64_t samples, int64_t threads) {
+             int64_t sides, int64_t samples, int64_t frames, int64_t threads) {
     dasp::for_rows(batch * sides, threads, [&](int64_t r) {
         const int64_t* sizes = lengths + (r % sides) * kLines;
         const T* x = in + (r / sides) * samples;
@@ -54,8 +54,10 @@ void forward(const T* in, const T* feedback, const T* damping, T* out, T* state,
                 stores[i] = memory++;
             }
         }
-        const T f = feedback[r / sides], d = damping[r / sides], keep = T(1) - d;
+        const T *fs = feedback + (r / sides) * frames, *ds = damping + (r / sides) * frames;
+        const int64_t step = frames == 1 ? 0 : 1;
         for (int64_t n = 0; n < samples; ++n) {
+            const T f = fs[n * step], d = ds[n * step], keep = T(1) - d;
             T sum = 0;
             for (int i = 0; i < kCombs; ++i) {
                 const T delayed = lines[i].read();
@@ -75,10 +77,11 @@ void forward(const T* in, const T* feedback, const T* damping, T* out, T* state,
     });
 }
 
-// Adjoint in double, line by line in reversed time; gradients of the input per side, of feedback and damping per row.
+// Adjoint in double, line by line in reversed time; gradients of the input, feedback and damping per side.
 template <typename T>
 void backward(const T* g, const T* in, const double* feedback, const double* damping, const T* state, double* gin, double* gf,
-              double* gd, const int64_t* lengths, int64_t batch, int64_t sides, int64_t samples, int64_t threads) {
+              double* gd, const int64_t* lengths, int64_t batch, int64_t sides, int64_t samples, int64_t frames,
+              int64_t threads) {
     dasp::for_rows(batch * sides, threads, [&](int64_t r) {
         const int64_t* sizes = lengths + (r % sides) * kLines;
         const T* x = in + (r / sides) * samples;
@@ -94,31 +97,32 @@ void backward(const T* g, const T* in, const double* feedback, const double* dam
                 grad[n] = to_line - grad[n];
             }
         }
-        const double f = feedback[r / sides], d = damping[r / sides];
-        double sum_f = 0, sum_d = 0;
+        const double *f = feedback + (r / sides) * frames, *d = damping + (r / sides) * frames;
+        double *to_f = gf + r * frames, *to_d = gd + r * frames;
+        const int64_t step = frames == 1 ? 0 : 1;
         std::fill_n(to_in, samples, 0.0);
         for (int i = 0; i < kCombs; ++i) {
             const int64_t length = sizes[i];
             const double first = memory[length];
             double level = first;
             for (int64_t n = 0; n < samples; ++n) {
-                out[n] = n < length ? double(memory[n]) : x[n - length] + f * store[n - length];
-                level = (1 - d) * out[n] + d * level;
+                out[n] = n < length ? double(memory[n]) : x[n - length] + f[(n - length) * step] * store[n - length];
+                level = (1 - d[n * step]) * out[n] + d[n * step] * level;
                 store[n] = level;
             }
-            double lambda = 0;
+            double carried = 0;  // what the filter's next value hands back
             for (int64_t n = samples - 1; n >= 0; --n) {
+                const int64_t k = n * step;
                 const double to_line = n + length < samples ? line[n + length] : 0.0;
                 to_in[n] += to_line;
-                sum_f += to_line * store[n];
-                lambda = f * to_line + d * lambda;
-                sum_d += lambda * ((n ? store[n - 1] : first) - out[n]);
-                line[n] = grad[n] + (1 - d) * lambda;
+                to_f[k] += to_line * store[n];
+                const double lambda = f[k] * to_line + carried;
+                to_d[k] += lambda * ((n ? store[n - 1] : first) - out[n]);
+                line[n] = grad[n] + (1 - d[k]) * lambda;
+                carried = d[k] * lambda;
             }
             memory += length + 1;
         }
-        gf[r] = sum_f;
-        gd[r] = sum_d;
     });
 }
 
@@ -127,14 +131,14 @@ void backward(const T* g, const T* in, const double* feedback, const double* dam
 #define DASP_FREEVERB(T, SUFFIX)                                                                                             \
     DASP_EXPORT void freeverb_##SUFFIX(const T* in, const T* feedback, const T* damping, T* out, T* state,                   \
                                        const int64_t* lengths, int64_t batch, int64_t sides, int64_t samples,                \
-                                       int64_t threads) {                                                                    \
-        forward(in, feedback, damping, out, state, lengths, batch, sides, samples, threads);                                 \
+                                       int64_t frames, int64_t threads) {                                                    \
+        forward(in, feedback, damping, out, state, lengths, batch, sides, samples, frames, threads);                         \
     }                                                                                                                        \
     DASP_EXPORT void freeverb_backward_##SUFFIX(const T* g, const T* in, const double* feedback, const double* damping,      \
                                                 const T* state, double* gin, double* gf, double* gd,                         \
                                                 const int64_t* lengths, int64_t batch, int64_t sides, int64_t samples,       \
-                                                int64_t threads) {                                                           \
-        backward(g, in, feedback, damping, state, gin, gf, gd, lengths, batch, sides, samples, threads);                     \
+                                                int64_t frames, int64_t threads) {                                           \
+        backward(g, in, feedback, damping, state, gin, gf, gd, lengths, batch, sides, samples, frames, threads);             \
     }
 
 DASP_FREEVERB(float, f32)

@@ -1,19 +1,9 @@
 // The system's float32 elementary functions, value for value what the plugins call; and tanh with its derivative.
 #include "common.h"
 
-DASP_EXPORT int64_t dasp_abi() { return 1; }
+DASP_EXPORT int64_t dasp_abi() { return 2; }
 
-namespace {
-
-template <typename F>
-void each(int64_t count, int64_t threads, F&& f) {
-    constexpr int64_t chunk = 1 << 14;
-    dasp::for_rows((count + chunk - 1) / chunk, threads, [&](int64_t c) {
-        for (int64_t i = c * chunk; i < std::min(count, (c + 1) * chunk); ++i) f(i);
-    });
-}
-
-}  // namespace
+using dasp::each;
 
 #define DASP_UNARY(NAME)                                                                             \
     DASP_EXPORT void libm_##NAME(const float* x, float* y, int64_t count, int64_t threads) {         \
@@ -25,9 +15,13 @@ DASP_UNARY(sinf)
 DASP_UNARY(cosf)
 DASP_UNARY(tanf)
 DASP_UNARY(tanhf)
+DASP_UNARY(log10f)
 
 DASP_EXPORT void libm_powf(const float* x, const float* e, float* y, int64_t count, int64_t threads) {
     each(count, threads, [&](int64_t i) { y[i] = ::powf(x[i], e[i]); });
+}
+DASP_EXPORT void libm_tan(const double* x, double* y, int64_t count, int64_t threads) {
+    each(count, threads, [&](int64_t i) { y[i] = std::tan(x[i]); });
 }
 DASP_EXPORT void tanh_f64(const double* x, double* y, int64_t count, int64_t threads) {
     each(count, threads, [&](int64_t i) { y[i] = std::tanh(x[i]); });

@@ -1,0 +1,44 @@
+"""What effects that are an impulse response share: one that follows controls which vary in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dasp.atoms.convolution import convolve
+
+
+def respond(x: Tensor, values: Tensor, design: Callable[[Tensor], Tensor], spacing: int, state: dict | None) -> Tensor:
+    """Convolve with the response of a set of controls; where they vary, they are read every `spacing` samples, and from one
+    reading to the next the old response fades into the new one.
+
+    Args:
+        x: audio (B, C, T).
+        values: controls (B, P, 1 or T).
+        design: (B, P) -> impulse response (B, 1 or C, L), L always the same.
+        spacing: samples between readings, counted from the start of the stream.
+        state: a dict that carries past input, the two readings and the place between them.
+    """
+    if state is None and values.shape[2] == 1:
+        return convolve(x, design(values[..., 0]))[0]
+    memory = {} if state is None else state
+    past, before, after = (memory.get(k) for k in ("past", "before", "after"))
+    place, start, out = int(memory.get("place", 0)), 0, []
+    while start < x.shape[2]:
+        if place == 0:
+            reading = values[..., start if values.shape[2] > 1 else 0]
+            before, after = reading if after is None else after, reading
+        assert before is not None and after is not None
+        length = min(spacing - place, x.shape[2] - start)
+        part = x[..., start : start + length]
+        old = design(before)
+        y, later = convolve(part, old, past)
+        change, _ = convolve(part, design(after) - old, past)
+        way = torch.arange(place + 1, place + length + 1, dtype=torch.float64, device=x.device) / spacing
+        out.append(y + way.to(x.dtype) * change)
+        past, place, start = later, (place + length) % spacing, start + length
+    if state is not None and before is not None and after is not None:
+        state |= {"past": past, "before": before.detach(), "after": after.detach(), "place": torch.tensor(place)}
+    return torch.cat(out, -1) if out else x

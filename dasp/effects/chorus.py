@@ -1,0 +1,76 @@
+"""Chorus: a swinging delay beside the dry signal, as Pedalboard's."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from dasp.atoms.delay_line import delay_line, line_state
+from dasp.atoms.level import as_controls
+from dasp.atoms.lfo import lfo
+from dasp.atoms.precision import as_plugin
+from dasp.effect import Effect
+from dasp.effects._modulation import glided, mixed, returns, swing
+from dasp.param import Param
+
+_LONGEST_SECONDS = 0.11
+_SWING_MS = 20.0
+
+
+def chorus(
+    x: Tensor,
+    *,
+    sample_rate: float = 44100,
+    rate_hz: float | Tensor = 1.0,
+    depth: float | Tensor = 0.25,
+    centre_delay_ms: float | Tensor = 7.0,
+    feedback: float | Tensor = 0.0,
+    mix: float | Tensor = 0.5,
+    state: dict | None = None,
+    hop: int = 0,
+) -> Tensor:
+    """y = (1 - mix) x + mix out; out is the line, fed x - feedback out, read at max(1, centre + 10 depth sin(phase - pi)) ms.
+
+    Linear interpolation, one oscillator for all channels; its phase is the plugin's float32 one. The derivatives are true, with
+    kinks where the delay is a whole number of samples or held at 1 ms. All controls but the centre reach new values in 50 ms.
+
+    Args:
+        x: audio (B, C, T).
+        sample_rate: in Hz.
+        rate_hz, depth, centre_delay_ms, feedback, mix: numbers, (B,), (B, 1, 1) or (B, 1, T). The centre is held within 1 to 100.
+        state: a dict that carries line, phase and gliding controls between blocks.
+        hop: samples for which each value is held where controls vary in time.
+    """
+    rate, deep, centre, fed, wet = as_controls(x, rate_hz, depth, centre_delay_ms, feedback, mix)
+    way = x.shape[2], x.dtype, sample_rate, state, hop
+    rate, half, fed = (glided(v, *way, name) for v, name in ((rate, "rate"), (deep / 2, "depth"), (fed, "feedback")))
+    sine, phase = lfo(rate, sample_rate, x.shape[2], x.dtype, None if state is None else state.get("phase"))
+
+    def milliseconds(sine: Tensor, half: Tensor, centre: Tensor) -> Tensor:
+        return (sine * half * _SWING_MS + centre.clamp(1, 100)).clamp_min(1)
+
+    ms = milliseconds(sine, half.double(), centre)
+    if x.dtype != torch.float64:
+        ms = as_plugin(ms, milliseconds(sine.detach().float(), half.detach(), centre.detach().float()))
+    samples = (ms * sample_rate / 1000).clamp_max(math.ceil(_LONGEST_SECONDS * sample_rate))
+    if x.dtype != torch.float64:
+        samples = as_plugin(samples, samples.detach().float())
+    line = None if state is None else state.get("line", line_state(x, _LONGEST_SECONDS * sample_rate))
+    out, line = delay_line(x, samples, -fed, line, late=True)
+    if state is not None:
+        state |= {"phase": phase, "line": line}
+    return mixed(x, out, wet, sample_rate, state, hop)
+
+
+class Chorus(Effect):
+    """Thicken a sound with a copy of itself whose pitch sways."""
+
+    controls = (
+        *swing(0.1, 10.0, 1.0, 0.25),
+        Param("centre_delay_ms", "ms", 1.0, 50.0, 7.0, "log", "delay about which the copy swings by up to 10 ms"),
+        *returns(),
+    )
+    dsp = staticmethod(chorus)
+    plugin = "Chorus"

@@ -1,0 +1,39 @@
+"""LowpassFilter: first order, 6 dB an octave, as Pedalboard's."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from dasp.atoms.design import low_pass
+from dasp.atoms.level import as_controls
+from dasp.effect import Effect
+from dasp.effects._filter import below_nyquist, cutoff, filtered
+
+
+def lowpass_filter(
+    x: Tensor,
+    *,
+    sample_rate: float = 44100,
+    cutoff_frequency_hz: float | Tensor = 50.0,
+    state: dict | None = None,
+    hop: int = 0,
+) -> Tensor:
+    """First-order low-pass by the bilinear transform: H(z) = k (1 + 1/z) / (k + 1 + (k - 1)/z), k = tan(pi f / fs).
+
+    Args:
+        x: audio (B, C, T).
+        sample_rate: in Hz.
+        cutoff_frequency_hz: where the gain is -3 dB; number, (B,), (B, 1, 1) or (B, 1, T); acts up to fs/2 - 100 Hz.
+        state: a dict that carries the filter's memory between blocks.
+        hop: length of the blocks in which the plugin would get controls that vary in time.
+    """
+    (frequency,) = as_controls(x, cutoff_frequency_hz)
+    return filtered(x, low_pass(frequency, sample_rate, x.dtype), state, hop)
+
+
+class LowpassFilter(Effect):
+    """Take away what lies above a cutoff frequency, 6 dB an octave."""
+
+    controls = (cutoff(50.0, "where the gain is -3 dB"),)
+    dsp = staticmethod(lowpass_filter)
+    plugin = staticmethod(below_nyquist("LowpassFilter"))
