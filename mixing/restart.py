@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from mixing.problem import Problem
 from mixing.result import leaves
 from mixing.spectral import correction, equaliser_controls, refit
-
-if TYPE_CHECKING:
-    from mixing.gauss_newton import Problem
 
 _SHARE = 0.1  # of the residual that a track must hold to be tried
 _TRACKS = 3  # at most in a round

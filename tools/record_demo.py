@@ -13,6 +13,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -104,14 +105,15 @@ def page(record: dict[str, Any]) -> str:
     if "foreign" in record:
         run = record["foreign"]
         m = run["metrics"]
-        late = ", ".join(f"{name} by {lag} samples" for name, lag in run["lags"].items()) or "none"
+        lags = Counter(run["lags"].values())
+        moved = ", ".join(f"{n} by {abs(lag)} samples ({'late' if lag > 0 else 'early'})" for lag, n in lags.items()) or "none"
         parts += [
             "",
             "## A released master",
             "",
             f"`{run['song']}`, {run['tracks']} stems against the master that was released, which holds more than a console "
             f"makes (limiting, automation, AAC). STFT distance {m['stft_distance']:.3f} of the plain sum's (wanted: 0.65), "
-            f"residual {m['residual_db']:.1f} dB, {m['seconds']:.0f} s. Stems found late: {late}.",
+            f"residual {m['residual_db']:.1f} dB, {m['seconds']:.0f} s. Stems moved into place: {moved}.",
         ]
     return "\n".join(parts) + "\n"
 
@@ -119,11 +121,12 @@ def page(record: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--foreign", nargs=2, type=Path, metavar=("STEMS_DIR", "MASTER"))
+    parser.add_argument("--page", action="store_true", help="only write the page again from what is recorded")
     given = parser.parse_args()
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     if given.foreign:
         record["foreign"] = foreign(*given.foreign)
-    else:
+    elif not given.page:
         record |= {"machine": machine(), "hidden": [hidden(*run) for run in RUNS]}
     RECORD.write_text(json.dumps(record, indent=1) + "\n")
     if "hidden" in record:

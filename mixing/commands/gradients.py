@@ -53,15 +53,14 @@ def command(
             replace_between(readme.read_text(), "gradients", "")
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from None
-    for cls in chosen:
-        if not cls.controls:
-            raise UserError(f"{cls.__name__} has no controls, hence no gradients to compare.")
+    silent = [cls.__name__ for cls in chosen if not a.measurable(cls)]
+    if silent and not everything:
+        raise UserError(f"{silent[0]} has no control with a true gradient, hence nothing to compare.")
+    chosen = [cls for cls in chosen if a.measurable(cls)]
     audio, rate = excerpts(seconds)
     rows, steps = [], []
     with Terminal(stderr=True).status("") as status:
         for cls in chosen:
-            if not a.measurable(cls):
-                continue
             rows += a.agreement(cls, audio, rate, draws=draws, seed=seed, progress=status.update)
             if with_steps:
                 status.update(f"{cls.__name__}: steps")

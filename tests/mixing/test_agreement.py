@@ -98,5 +98,6 @@ def test_the_command_writes_its_tables(tmp_path, dasp_command, refused, pedalboa
     assert "| Gain | `gain_db` |" in (tmp_path / "g.md").read_text()
     assert readme.read_text().startswith("before\n<!-- gradients:begin -->\n| effect |")
     assert "Did you mean 'Gain'" in refused("gradients", "--effect", "Gian")
+    assert "Invert has no control with a true gradient" in refused("gradients", "--effect", "Invert")
     assert "no <!-- gradients:begin -->" in refused("gradients", "--effect", "Gain", "--readme", tmp_path / "g.md")
     assert FiniteDifference() == a.strategies()["fd"][0]
