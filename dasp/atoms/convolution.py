@@ -14,7 +14,7 @@ _HEAD, _GROWTH = 64, 8  # the kernel sums so many taps directly; each block leng
 _BLOCK = 1 << 16
 
 
-def convolve(x: Tensor, h: Tensor, history: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def convolve(x: Tensor, h: Tensor, history: Tensor | None = None, *, through_history: bool = False) -> tuple[Tensor, Tensor]:
     """y[n] = sum_k h[k] x[n - k], as long as the input: what comes before it is the history, what rings on after it is cut off.
 
     In double inside, also for float32 audio, which is rounded once. The kernel forms the same sums however a stream is cut
@@ -23,7 +23,8 @@ def convolve(x: Tensor, h: Tensor, history: Tensor | None = None) -> tuple[Tenso
     Args:
         x: audio (B, C, T).
         h: impulse response (B, 1, L), one for all channels, or (B, C, L); any dtype, L >= 1.
-        history: what an earlier call returned, or None for silence; no gradient flows into it.
+        history: what an earlier call returned, or None for silence.
+        through_history: whether a gradient flows into the history; the one that is returned has none (`history_after` does).
 
     Returns:
         audio (B, C, T) in x's dtype, and the history after it: past input (B, C, M), M >= L.
@@ -44,12 +45,24 @@ def convolve(x: Tensor, h: Tensor, history: Tensor | None = None) -> tuple[Tenso
             f"convolve: the history must be ({batch}, {channels}, {least} to {least + block - 1}) for {taps} taps; "
             f"got {tuple(history.shape)}. An impulse response keeps its length within a stream."
         )
-    signal = torch.cat([history.to(x.dtype), x], -1)
-    after = signal[..., (signal.shape[2] - least) // block * block :].detach()
+    past = history if through_history else history.detach()
+    signal = torch.cat([past.to(x.dtype), x], -1)
+    after = history_after(signal, taps).detach()
     if samples == 0:
         return x, after
-    y = _Convolve.apply(signal, h.double(), samples, least) if native(x) else convolve_reference(signal, h, samples)
+    y = (
+        _Convolve.apply(signal, h.double(), samples, least, through_history)
+        if native(x)
+        else convolve_reference(signal, h, samples)
+    )
     return y, after
+
+
+def history_after(signal: Tensor, taps: int) -> Tensor:
+    """What `convolve` needs of a signal (B, C, M + T), history and audio in a row, to go on behind it; with its gradient."""
+    block = longest_block(taps)
+    least = -(-taps // block) * block
+    return signal[..., (signal.shape[2] - least) // block * block :]
 
 
 def longest_block(taps: int) -> int:
@@ -129,18 +142,21 @@ class _Convolve(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(signal: Tensor, h: Tensor, samples: int, least: int) -> Tensor:  # type: ignore[override]
+    def forward(signal: Tensor, h: Tensor, samples: int, least: int, through: bool) -> Tensor:  # type: ignore[override]
         return _forward(signal, h, samples, least)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
-        signal, h, _, _ = inputs
+        signal, h, _, _, ctx.through = inputs
         ctx.save_for_backward(signal, h)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None, None, None]:  # type: ignore[override]
         signal, h = ctx.saved_tensors
-        back = convolve_reference(g.flip(-1), h, g.shape[2]).flip(-1)
-        to_signal = torch.nn.functional.pad(back, (signal.shape[2] - g.shape[2], 0))  # nothing for the past
+        before = (signal.shape[2] - g.shape[2], 0)
+        heard = torch.nn.functional.pad(g, before) if ctx.through else g
+        to_signal = convolve_reference(heard.flip(-1), h, heard.shape[2]).flip(-1)
+        if not ctx.through:
+            to_signal = torch.nn.functional.pad(to_signal, before)
         to_h = _response_gradient(g, signal, h.shape[2])
-        return to_signal, to_h.sum(1, keepdim=True) if h.shape[1] == 1 else to_h, None, None
+        return to_signal, to_h.sum(1, keepdim=True) if h.shape[1] == 1 else to_h, None, None, None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dasp.atoms.convolution import convolve
+from dasp.atoms.convolution import convolve, history_after
 
 
 def respond(x: Tensor, values: Tensor, design: Callable[[Tensor], Tensor], spacing: int, state: dict | None) -> Tensor:
@@ -34,11 +34,15 @@ def respond(x: Tensor, values: Tensor, design: Callable[[Tensor], Tensor], spaci
         length = min(spacing - place, x.shape[2] - start)
         part = x[..., start : start + length]
         old = design(before)
-        y, later = convolve(part, old, past)
-        change, _ = convolve(part, design(after) - old, past)
+        if past is None:
+            past = history_after(x.new_zeros(*x.shape[:2], 2 * old.shape[2]), old.shape[2])
+        y, _ = convolve(part, old, past, through_history=True)
+        change, _ = convolve(part, design(after) - old, past, through_history=True)
         way = torch.arange(place + 1, place + length + 1, dtype=torch.float64, device=x.device) / spacing
         out.append(y + way.to(x.dtype) * change)
-        past, place, start = later, (place + length) % spacing, start + length
-    if state is not None and before is not None and after is not None:
-        state |= {"past": past, "before": before.detach(), "after": after.detach(), "place": torch.tensor(place)}
+        # Not what convolve returns: that has no gradient, and the next part's past is this part.
+        past = history_after(torch.cat([past, part], -1), old.shape[2])
+        place, start = (place + length) % spacing, start + length
+    if state is not None and past is not None and before is not None and after is not None:
+        state |= {"past": past.detach(), "before": before.detach(), "after": after.detach(), "place": torch.tensor(place)}
     return torch.cat(out, -1) if out else x
