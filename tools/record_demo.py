@@ -71,7 +71,7 @@ def page(record: dict[str, Any]) -> str:
         f"Written by `make demo-record`. Machine: {record['machine']}.",
         "",
         "Nine stems, 30 s, are mixed through real Pedalboard plugins (per stem low shelf, peak, high shelf, compressor, fader, "
-        "pan; one shared reverb send) with settings drawn from a seed; `dasp demo --seed N` finds them again from stems and mix. "
+        "pan; one shared reverb send) with settings drawn from a seed; `dasp demo --seed 1` finds them again from stems and mix. "
         "Worst and median are over the stems above -30 dB of the mix. Level is that of the whole strip; equaliser errors are RMS "
         "over third octaves in which the stem has energy; STFT distance is sum/difference, over the plain sum's.",
         "",

@@ -35,7 +35,7 @@ def respond(x: Tensor, values: Tensor, design: Callable[[Tensor], Tensor], spaci
         part = x[..., start : start + length]
         old = design(before)
         if past is None:
-            past = history_after(x.new_zeros(*x.shape[:2], 2 * old.shape[2]), old.shape[2])
+            past = convolve(x[..., :0], old)[1]  # silence, of the length that stands for the start of a stream
         y, _ = convolve(part, old, past, through_history=True)
         change, _ = convolve(part, design(after) - old, past, through_history=True)
         way = torch.arange(place + 1, place + length + 1, dtype=torch.float64, device=x.device) / spacing

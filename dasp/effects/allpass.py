@@ -51,7 +51,7 @@ class Allpass(Effect):
     """Smear a sound in time and leave its spectrum: Schroeder's all-pass."""
 
     controls = (
-        Param("delay_ms", "ms", 0.5, _LONGEST_MS, 10.0, "log", "time between two echoes"),
+        Param("delay_ms", "ms", 0.5, _LONGEST_MS, 10.0, "log", "time between two echoes", step=1e-4),
         Param("gain", "", -0.95, 0.95, 0.5, doc="level of each echo relative to the one before"),
     )
     dsp = staticmethod(allpass)

@@ -55,7 +55,7 @@ class Comb(Effect):
     """Colour a sound with evenly spaced peaks. Option `kind`: feedback (sharp peaks) or feedforward (sharp dips)."""
 
     controls = (
-        Param("delay_ms", "ms", 0.5, _LONGEST_MS, 10.0, "log", "one over the distance of two peaks"),
+        Param("delay_ms", "ms", 0.5, _LONGEST_MS, 10.0, "log", "one over the distance of two peaks", step=1e-4),
         Param("gain", "", -0.95, 0.95, 0.5, doc="level of the echo; negative ones move peaks to where dips were"),
     )
     dsp = staticmethod(comb)

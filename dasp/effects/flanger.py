@@ -59,7 +59,16 @@ class Flanger(Effect):
 
     controls = (
         *swing(0.05, 5.0, 0.3, 0.7),
-        Param("centre_delay_ms", "ms", 0.2, _LONGEST_MS, 2.0, "log", "delay about which the copy swings, down to 0 at depth 1"),
+        Param(
+            "centre_delay_ms",
+            "ms",
+            0.2,
+            _LONGEST_MS,
+            2.0,
+            "log",
+            "delay about which the copy swings, down to 0 at depth 1",
+            step=1e-4,
+        ),
         *returns(),
     )
     dsp = staticmethod(flanger)

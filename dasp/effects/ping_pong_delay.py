@@ -55,7 +55,7 @@ class PingPongDelay(Effect):
     """Repeat the sound left and right in turn."""
 
     controls = (
-        Param("delay_seconds", "s", 0.001, _LONGEST_SECONDS, 0.3, "log", "time between two echoes"),
+        Param("delay_seconds", "s", 0.001, _LONGEST_SECONDS, 0.3, "log", "time between two echoes", step=1e-4),
         Param("feedback", "", 0.0, 0.95, 0.5, doc="level of each echo relative to the one before"),
         Param("mix", "", 0.0, 1.0, 0.5, doc="0 dry, 1 echoes only"),
     )

@@ -104,7 +104,7 @@ class Plate(Effect):
     """Add a plate: dense at once, bright, from a mono sum."""
 
     controls = (
-        Param("pre_delay_ms", "ms", 0.0, LONGEST_PRE_DELAY_MS, 10.0, doc="before the reverberation starts"),
+        Param("pre_delay_ms", "ms", 0.0, LONGEST_PRE_DELAY_MS, 10.0, doc="before the reverberation starts", step=1e-4),
         Param("bandwidth", "", 0.01, 0.9999, 0.9995, doc="of the input: 0.01 dull, 1 open"),
         Param("input_diffusion", "", 0.0, 0.9, 0.75, doc="how much the input is smeared"),
         Param("decay", "", 0.0, 0.97, 0.5, doc="gain around the tank"),

@@ -93,7 +93,7 @@ class Spring(Effect):
     """Add a spring: echoes that chirp. Option `stages`: the number of all-passes, more of them for longer chirps."""
 
     controls = (
-        Param("delay_ms", "ms", 10.0, LONGEST_MS, 40.0, "log", "between echoes at low frequencies, besides the chirp"),
+        Param("delay_ms", "ms", 10.0, LONGEST_MS, 40.0, "log", "between echoes at low frequencies, besides the chirp", step=1e-4),
         Param("feedback", "", 0.0, 0.95, 0.6, doc="what is left of an echo in the next"),
         Param("dispersion", "", 0.1, 0.8, 0.62, doc="how far the chirp is drawn out"),
         Param("mix", "", 0.0, 1.0, 0.3, doc="0 dry, 1 spring only"),

@@ -10,12 +10,12 @@ import torch
 from dasp.effects._responses import respond
 from dasp.testing import music
 
-SPACING, TAPS = 100, 40
+SPACING = 100
 
 
-def design(values):
-    """(B, 2) -> (B, 1, TAPS): a decaying response with two controls."""
-    n = torch.arange(TAPS, dtype=torch.float64)
+def design(values, taps=40):
+    """(B, 2) -> (B, 1, taps): a decaying response with two controls."""
+    n = torch.arange(taps, dtype=torch.float64)
     return (values[:, :1] * torch.exp(-n / (5 + 20 * values[:, 1:])))[:, None]
 
 
@@ -41,13 +41,20 @@ def test_it_is_the_written_down_cross_fade():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_any_cut_is_the_whole_to_the_bit(dtype):
+@pytest.mark.parametrize("taps", [40, 700])
+@pytest.mark.parametrize("static", [False, True])
+def test_any_cut_is_the_whole_to_the_bit(dtype, taps, static):
     x = music(seconds=0.02, channels=2).to(dtype)
     values = moving(x.shape[2])
-    whole = respond(x, values, design, SPACING, None)
+    values = values[..., :1].expand_as(values) if static else values
+
+    def design_of(values):
+        return design(values, taps)
+
+    whole = respond(x, values[..., :1] if static else values, design_of, SPACING, None)
     state, blocks = {}, []
     for a, b in itertools.pairwise([0, 0, 1, 99, 100, 250, 700, x.shape[2]]):
-        blocks.append(respond(x[..., a:b], values[..., a:b], design, SPACING, state))
+        blocks.append(respond(x[..., a:b], values[..., a:b], design_of, SPACING, state))
     assert torch.equal(torch.cat(blocks, -1), whole)
 
 

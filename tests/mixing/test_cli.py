@@ -144,7 +144,7 @@ def test_apply_of_effects_without_controls_or_for_stereo_only(tmp_path, dasp_com
     assert torch.equal(read(tmp_path / "out.wav")[0], -read(stereo)[0])
     assert dasp_command("apply", "MidSideEncoder", stereo, tmp_path / "ms.wav", "--gradient", gradient)[0] == 0
     assert "takes 2 channels; got 1. Use Panner" in refused("apply", "StereoWidener", mono, tmp_path / "no.wav")
-    assert "Invert has no controls" in refused("gradients", "--effect", "Invert")
+    assert "Invert has no control with a true gradient" in refused("gradients", "--effect", "Invert")
 
 
 def test_apply_never_clips_silently(tmp_path, dasp_command):
