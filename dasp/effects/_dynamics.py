@@ -82,7 +82,7 @@ def soft_excess(over_db: Tensor, knee_db: Tensor) -> Tensor:
     """max(over, 0) with a parabola of width knee_db around 0: continuous as its slope is, with finite gradients at knee 0."""
     half = knee_db / 2
     inside = torch.minimum((over_db + half).clamp_min(0), knee_db)
-    share = inside / torch.where(knee_db > 0, knee_db, 1.0)
+    share = inside / torch.where(knee_db > 1e-9, knee_db, 1.0)  # below, the square in its derivative would underflow
     return share * inside / 2 + (over_db - half).clamp_min(0)
 
 
