@@ -34,3 +34,8 @@ def to_grid(u: Tensor, samples: int) -> Tensor:
 def hold(values: Tensor, hop: int, samples: int) -> Tensor:
     """(B, P, K) on the grid of `to_grid` -> (B, P, samples), each value held for its hop."""
     return values.repeat_interleave(hop, dim=2)[..., :samples]
+
+
+def per_sample(u: Tensor, samples: int) -> Tensor:
+    """Controls (B, P) or (B, P, frames) -> (B, P, 1), or (B, P, samples) on the control grid."""
+    return u[..., None] if u.ndim == 2 else hold(to_grid(u, samples), hop_length(u.shape[2], samples), samples)

@@ -78,9 +78,34 @@ def _lookup(key: str) -> type[Effect]:
 
 
 @cache
-def _names_rate(plugin: Any) -> bool:
-    """Whether a function that makes plugins asks for the sample rate."""
-    return "sample_rate" in inspect.signature(plugin).parameters
+def _asked(plugin: Any) -> frozenset[str]:
+    """The arguments that a function which makes plugins names."""
+    return frozenset(inspect.signature(plugin).parameters)
+
+
+def recipe(
+    cls: type[Effect], values: dict[str, float], sample_rate: float, settings: dict, impulse_response: np.ndarray | None
+) -> Recipe:
+    """The plugins of an effect at values in its controls' units, as a user of Pedalboard would write them down."""
+    if isinstance(cls.plugin, str):
+        return [(cls.plugin, dict(values))]
+    assert callable(cls.plugin)
+    more = {"sample_rate": sample_rate, "impulse_response": impulse_response}
+    asked = _asked(cls.plugin)
+    return cls.plugin(**values, **{k: v for k, v in more.items() if k in asked and v is not None}, **settings)
+
+
+def longer_than_wide(audio: np.ndarray) -> np.ndarray:
+    """Audio (C, T) with silence behind it where it would not be longer than wide: Pedalboard takes the shorter axis for the
+    channels. What comes out is to be cut to T again."""
+    channels, samples = audio.shape
+    return np.pad(audio, ((0, 0), (0, channels + 1 - samples))) if samples <= channels else audio
+
+
+def check_hop(name: str, channels: int, hop: int) -> None:
+    """Refuse blocks so short that Pedalboard would take their samples for channels."""
+    if channels > 1 and hop <= channels:
+        raise ValueError(f"{name}: too many frames; at most one in {channels + 1} samples reaches the plugin.")
 
 
 @cache
@@ -195,15 +220,8 @@ class _Plugin:
         return np.concatenate([self._moving(channel[None], values) for channel in audio])
 
     def _recipe(self, values: np.ndarray) -> Recipe:
-        named: dict[str, Any] = {q.name: float(v) for q, v in zip(self.cls.controls, values, strict=True)}
-        if isinstance(self.cls.plugin, str):
-            return [(self.cls.plugin, named)]
-        assert callable(self.cls.plugin)
-        if self.impulse_response is not None:
-            named |= {"impulse_response": self.impulse_response}
-        if self.impulse_response is not None or _names_rate(self.cls.plugin):
-            named |= {"sample_rate": self.sample_rate}
-        return self.cls.plugin(**named, **self.settings)
+        named = {q.name: float(v) for q, v in zip(self.cls.controls, values, strict=True)}
+        return recipe(self.cls, named, self.sample_rate, self.settings, self.impulse_response)
 
     def _made(self, name: str, attributes: dict[str, Any], channels: int) -> Any:
         plugin = getattr(pedalboard(), name)(**attributes)
@@ -216,8 +234,7 @@ class _Plugin:
 
     def _static(self, audio: np.ndarray, values: np.ndarray) -> np.ndarray:
         channels, samples = audio.shape
-        if samples <= channels:  # Pedalboard takes the shorter axis for the channels
-            audio = np.pad(audio, ((0, 0), (0, channels + 1 - samples)))
+        audio = longer_than_wide(audio)
         for name, attributes in self._recipe(values):
             audio = self._made(name, attributes, channels).process(audio, self.sample_rate)
         return audio[:, :samples]
@@ -225,16 +242,15 @@ class _Plugin:
     def _moving(self, audio: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Block by block: a plugin takes new values between process calls, its state goes on."""
         hop, channels = self.hop, len(audio)
-        if channels > 1 and hop <= channels:
-            raise ValueError(f"{self.cls.__name__}: too many frames; at most one in {channels + 1} samples reaches the plugin.")
+        check_hop(self.cls.__name__, channels, hop)
         recipe = self._recipe(values[:, 0])
         chain = [self._made(name, attributes, channels) for name, attributes in recipe]
         out = np.empty_like(audio)
         for k in range(values.shape[1]):
             block, before, recipe = audio[:, k * hop : (k + 1) * hop], recipe, self._recipe(values[:, k])
             length = block.shape[1]
-            if channels > 1 and length <= channels:  # the last block: what is added to it is cut off again
-                block = np.pad(block, ((0, 0), (0, channels + 1 - length)))
+            if channels > 1:
+                block = longer_than_wide(block)  # the last one may be short
             for plugin, (_, old), (_, new) in zip(chain, before, recipe, strict=True):
                 for name, value in new.items():
                     if value is not old[name] and value != old[name]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dasp.automation import hold, hop_length, to_grid
+from dasp.automation import per_sample
 from dasp.effect import Effect
 from dasp.param import Param
 from gradients import Strategy, Target
@@ -170,11 +170,7 @@ class Parallel(Compound):
         super().__init__(effects, gradient, proxy, own)
 
     def _through(self, each: Callable[..., Tensor], x: Tensor, u: Tensor, **aux: Any) -> Tensor:
-        levels = u[:, : len(self.own)]
-        moving = levels.ndim == 3
-        hop = hop_length(levels.shape[2], x.shape[2]) if moving else 0
-        levels = hold(to_grid(levels, x.shape[2]), hop, x.shape[2]) if moving else levels[..., None]
-        levels = levels.to(x.dtype)
+        levels = per_sample(u[:, : len(self.own)], x.shape[2]).to(x.dtype)
         branches = [x, *(each(effect, x, part, **mine) for effect, part, mine in self._parts(u, aux))]
         width = max(b.shape[1] for b in branches)
         return torch.stack([levels[:, i : i + 1] * b.expand(-1, width, -1) for i, b in enumerate(branches)]).sum(0)

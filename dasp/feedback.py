@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dasp.automation import hold, hop_length, to_grid
+from dasp.automation import per_sample
 from dasp.chain import Compound
 from dasp.effect import Effect
 from dasp.param import Param
@@ -54,7 +54,7 @@ class Feedback(Compound):
         return super().takes | {"state"}
 
     def _through(self, each: Callable[..., Tensor], x: Tensor, u: Tensor, **aux: Any) -> Tensor:
-        gain = self._gain(u, x)
+        gain = self.own[0].to_physical(per_sample(u[:, :1], x.shape[2]).double()).to(x.dtype)
         state = aux.get("state")
         if state is not None:
             return self._streamed(each, x, u, gain, aux, state)
@@ -82,11 +82,3 @@ class Feedback(Compound):
             out.append(y)
         state["line"] = line.detach()
         return torch.cat(out, -1)
-
-    def _gain(self, u: Tensor, x: Tensor) -> Tensor:
-        level = u[:, :1]
-        if level.ndim == 3:
-            level = hold(to_grid(level, x.shape[2]), hop_length(level.shape[2], x.shape[2]), x.shape[2])
-        else:
-            level = level[..., None]
-        return self.own[0].to_physical(level.double()).to(x.dtype)

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from dasp.blackbox import Host, pedalboard, pool
+from dasp.blackbox import Host, check_hop, longer_than_wide, pedalboard, pool
 from dasp.param import Param
 
 BUFFER = "buffer_size"
@@ -194,10 +194,8 @@ class FileHost(Host):
         if hop:
             return self._moving(plugin, audio, values, hop, sample_rate)
         self._set(plugin, values)
-        channels, samples = audio.shape
-        if samples <= channels:  # Pedalboard takes the shorter axis for the channels
-            audio = np.pad(audio, ((0, 0), (0, channels + 1 - samples)))
-        return plugin.process(audio, sample_rate, buffer_size=settings[BUFFER])[:, :samples]
+        heard = plugin.process(longer_than_wide(audio), sample_rate, buffer_size=settings[BUFFER])
+        return heard[:, : audio.shape[1]]
 
     def _set(self, plugin: Any, values: np.ndarray) -> None:
         # The position in [0, 1] is what the plugin stores; its attributes in units go through the text that it displays.
@@ -217,10 +215,7 @@ class FileHost(Host):
         """Block by block: the plugin takes new values between process calls, its state goes on. What a plugin with latency holds
         back is pushed out by silence."""
         channels, samples = audio.shape
-        if channels > 1 and hop <= channels:
-            raise ValueError(
-                f"{Path(self.path).stem}: too many frames; at most one in {channels + 1} samples reaches the plugin."
-            )
+        check_hop(Path(self.path).stem, channels, hop)
         self._set(plugin, values[:, 0])
         plugin.reset()
         blocks, done, index = [], 0, 0

@@ -8,7 +8,6 @@ typed values.
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import math
 import sys
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dasp.blackbox import Recipe, pedalboard
+from dasp.blackbox import pedalboard, recipe
 from dasp.effect import Effect
 from dasp.effects import find, registry
 from dasp.testing import music
@@ -72,26 +71,14 @@ def signal(kind: str, rate: int, channels: int, batch: int, seed: int) -> Tensor
     return x
 
 
-def recipe(effect: Effect, values: dict[str, float], impulse_response: Tensor | None = None) -> Recipe:
-    """The plugins of an effect, as a user of Pedalboard would write them down: [(class name, attributes), ...]."""
-    plugin = effect.plugin
-    if isinstance(plugin, str):
-        return [(plugin, dict(values))]
-    assert callable(plugin)
-    known: dict[str, Any] = {"sample_rate": effect.sample_rate}
-    if impulse_response is not None:
-        known["impulse_response"] = impulse_response.detach().numpy()
-    wanted = inspect.signature(plugin).parameters
-    return plugin(**values, **{k: v for k, v in known.items() if k in wanted}, **effect.settings)
-
-
 def by_hand(effect: Effect, x: Tensor, values: dict[str, Tensor]) -> Tensor:
     """Pedalboard, called as its documentation says: a fresh plugin, the values, the audio."""
     board, rows = pedalboard(), []
     response = effect.extra(x).get("impulse_response")
     for i, row in enumerate(x.numpy()):
         typed = {k: float(v[i]) for k, v in values.items()}
-        for name, attributes in recipe(effect, typed, None if response is None else response[i]):
+        own = None if response is None else response[i].detach().numpy()
+        for name, attributes in recipe(type(effect), typed, effect.sample_rate, effect.settings, own):
             row = getattr(board, name)(**attributes)(row, effect.sample_rate)
         rows.append(row)
     return torch.from_numpy(np.stack(rows))

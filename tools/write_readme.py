@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
+from dasp.blackbox import recipe
 from dasp.effect import Effect, table_of
 from dasp.effects import registry
-from dasp.parity import Parity, markdown, recipe
+from dasp.parity import Parity, markdown
 from mixing.markers import replace_between
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +32,8 @@ def black_box(cls: type[Effect]) -> str:
         return "its own DSP, unseen by autograd"
     effect = cls()
     response = effect.extra(torch.zeros(1, 1, 1)).get("impulse_response")
-    plugins = recipe(effect, {q.name: q.default for q in cls.controls}, None if response is None else response[0])
+    response = None if response is None else response[0].detach().numpy()
+    plugins = recipe(cls, {q.name: q.default for q in cls.controls}, effect.sample_rate, effect.settings, response)
     names = dict.fromkeys(f"`pedalboard.{name}`" for name, _ in plugins)
     return next(iter(names)) if len(names) == 1 else f"a chain of {', '.join(names)}"
 
