@@ -31,6 +31,13 @@ def ballistics(v: Tensor, attack: Tensor, release: Tensor, state: Tensor | None 
     return _Ballistics.apply(v, attack, release, state) if native(v) else ballistics_reference(v, attack, release, state)
 
 
+def follow(v: Tensor, attack: Tensor, release: Tensor, state: dict | None, name: str) -> Tensor:
+    """The level alone; its memory is kept in a stream's state under a name."""
+    memory = {} if state is None else state
+    level, memory[name] = ballistics(v, attack, release, memory.get(name))
+    return level
+
+
 def ballistics_reference(v: Tensor, attack: Tensor, release: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The same in plain torch: the oracle, and the fallback."""
     attack, release = (c.to(v.dtype).expand(-1, -1, v.shape[2]) for c in (attack, release))

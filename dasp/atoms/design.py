@@ -17,6 +17,7 @@ from torch import Tensor
 from dasp.atoms.libm import libm
 from dasp.atoms.precision import as_plugin
 
+BUTTERWORTH_Q = 0.5**0.5
 _Rows = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
@@ -42,19 +43,29 @@ def high_pass(frequency: Tensor, sample_rate: float, dtype: torch.dtype, dim: in
     return _first_order(lambda k: (torch.ones_like(k), -torch.ones_like(k)), frequency, sample_rate, dtype, dim)
 
 
-def band_pass(frequency: Tensor, q: Tensor, sample_rate: float, dim: int = -2) -> Tensor:
+def band_pass(frequency: Tensor, q: float | Tensor, sample_rate: float, dim: int = -2) -> Tensor:
     """Second order, gain 1 at its centre. float64."""
     return _resonant(lambda alpha, swing: (alpha, 0 * alpha, -alpha), frequency, q, sample_rate, dim)
 
 
-def notch(frequency: Tensor, q: Tensor, sample_rate: float, dim: int = -2) -> Tensor:
+def notch(frequency: Tensor, q: float | Tensor, sample_rate: float, dim: int = -2) -> Tensor:
     """Second order. float64."""
     return _resonant(lambda alpha, swing: (torch.ones_like(alpha), swing, torch.ones_like(alpha)), frequency, q, sample_rate, dim)
 
 
-def all_pass(frequency: Tensor, q: Tensor, sample_rate: float, dim: int = -2) -> Tensor:
+def all_pass(frequency: Tensor, q: float | Tensor, sample_rate: float, dim: int = -2) -> Tensor:
     """Second order. float64."""
     return _resonant(lambda alpha, swing: (1 - alpha, swing, 1 + alpha), frequency, q, sample_rate, dim)
+
+
+def butterworth_low_pass(frequency: Tensor, sample_rate: float, dim: int = -2) -> Tensor:
+    """Second order. float64."""
+    return _resonant(lambda alpha, swing: _squared(1 + swing / 2, 1), frequency, BUTTERWORTH_Q, sample_rate, dim)
+
+
+def butterworth_high_pass(frequency: Tensor, sample_rate: float, dim: int = -2) -> Tensor:
+    """Second order. float64."""
+    return _resonant(lambda alpha, swing: _squared(1 - swing / 2, -1), frequency, BUTTERWORTH_Q, sample_rate, dim)
 
 
 def highest(sample_rate: float) -> float:
@@ -79,10 +90,19 @@ def _first_order(
     return as_plugin(exact, rounded)
 
 
+def _squared(gain: Tensor, sign: int) -> tuple[Tensor, Tensor, Tensor]:
+    """gain / 2 (1 +- 1/z)^2."""
+    return gain / 2, sign * gain, gain / 2
+
+
 def _resonant(
-    numerator: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]], frequency: Tensor, q: Tensor, rate: float, dim: int
+    numerator: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
+    frequency: Tensor,
+    q: float | Tensor,
+    rate: float,
+    dim: int,
 ) -> Tensor:
-    w = 2 * math.pi * frequency.clamp_max(highest(rate)) / rate
+    w = 2 * math.pi * frequency.clamp(0.01, highest(rate)) / rate
     alpha, swing = torch.sin(w) / (2 * q), -2 * torch.cos(w)
     return _normalised((*numerator(alpha, swing), 1 + alpha, swing, 1 - alpha), dim)
 

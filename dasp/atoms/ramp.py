@@ -36,6 +36,19 @@ def ramp(target: Tensor, length: int, state: Tensor | None = None, hop: int = 0)
     return _Ramp.apply(target, state, length, hop) if native(target) else ramp_reference(target, length, state, hop)
 
 
+def glide(target: Tensor, samples: int, length: int, state: dict | None, name: str, hop: int = 0) -> Tensor:
+    """A control (B, C, 1 or samples) as `ramp` leads it to each new value; its place is kept in a stream's state under a name.
+
+    One value without a stream is at rest and stays (B, C, 1).
+    """
+    if state is None and target.shape[2] == 1:
+        return target
+    values, place = ramp(target.expand(-1, -1, samples), length, None if state is None else state.get(name), hop)
+    if state is not None and place is not None:
+        state[name] = place
+    return values
+
+
 def ramp_reference(target: Tensor, length: int, state: Tensor, hop: int = 0) -> tuple[Tensor, Tensor]:
     """The same in plain torch: the oracle, and the fallback."""
     value, goal, step, left = state.unbind(-1)

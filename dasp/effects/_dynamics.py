@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dasp.atoms.ballistics import ballistics
+from dasp.atoms.ballistics import follow
 from dasp.atoms.level import as_controls
 from dasp.effect import Effect, nearest
 from dasp.param import Param
@@ -37,14 +37,6 @@ def time_params(attack_ms: float, release_ms: float, attack: str, release: str, 
 def check_option(effect: str, option: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise ValueError(f"{effect}: {option} is one of {', '.join(allowed)}; got {value!r}.{nearest(str(value), allowed)}")
-
-
-def follow(v: Tensor, attack: Tensor, release: Tensor, state: dict | None, name: str) -> Tensor:
-    """`ballistics` with poles, its memory in the state under a name."""
-    level, memory = ballistics(v, attack, release, None if state is None else state.get(name))
-    if state is not None:
-        state[name] = memory
-    return level
 
 
 def average(v: Tensor, one: Tensor, state: dict | None, name: str) -> Tensor:
@@ -119,10 +111,10 @@ def delayed(x: Tensor, samples: int, state: dict | None) -> Tensor:
     """x (B, C, T), late by a number of samples; what has not come out yet stays in the state."""
     if samples == 0:
         return x
-    early = x.new_zeros(*x.shape[:2], samples) if state is None else state.get("late", x.new_zeros(*x.shape[:2], samples))
+    memory = {} if state is None else state
+    early = memory["late"] if "late" in memory else x.new_zeros(*x.shape[:2], samples)
     line = torch.cat([early, x], -1)
-    if state is not None:
-        state["late"] = line[..., x.shape[2] :].detach()
+    memory["late"] = line[..., x.shape[2] :].detach()
     return line[..., : x.shape[2]]
 
 

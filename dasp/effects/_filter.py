@@ -61,9 +61,8 @@ def resonant(
 
 def filtered(x: Tensor, sos: Tensor, state: dict | None, hop: int) -> Tensor:
     """The sections of `sos` in series, their memory kept in `state`."""
-    y, memory = biquad(x, sos, None if state is None else state.get("biquad"), hop)
-    if state is not None:
-        state["biquad"] = memory
+    memory = {} if state is None else state
+    y, memory["biquad"] = biquad(x, sos, memory.get("biquad"), hop)
     return y
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dasp.atoms.ramp import ramp
+from dasp.atoms.ramp import glide
 from dasp.param import Param
 
 GLIDE_SECONDS = 0.05
@@ -29,14 +29,7 @@ def returns() -> tuple[Param, Param]:
 
 def glided(value: Tensor, samples: int, dtype: torch.dtype, rate: float, state: dict | None, hop: int, name: str) -> Tensor:
     """A control (B, 1, 1 or samples) in the audio's dtype, reaching each new value in 50 ms; its place goes into the state."""
-    value = value.to(dtype)
-    if state is None and value.shape[2] == 1:
-        return value
-    length = max(1, int(GLIDE_SECONDS * rate))
-    out, memory = ramp(value.expand(-1, -1, samples), length, None if state is None else state.get(name), hop)
-    if state is not None and memory is not None:
-        state[name] = memory
-    return out
+    return glide(value.to(dtype), samples, max(1, int(GLIDE_SECONDS * rate)), state, name, hop)
 
 
 def mixed(x: Tensor, wet: Tensor, mix: Tensor, sample_rate: float, state: dict | None, hop: int) -> Tensor:

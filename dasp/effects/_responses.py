@@ -26,18 +26,20 @@ def respond(x: Tensor, values: Tensor, design: Callable[[Tensor], Tensor], spaci
     memory = {} if state is None else state
     past, before, after = (memory.get(k) for k in ("past", "before", "after"))
     place, start, out = int(memory.get("place", 0)), 0, []
+    old, new = (None if reading is None else design(reading) for reading in (before, after))
     while start < x.shape[2]:
         if place == 0:
             reading = values[..., start if values.shape[2] > 1 else 0]
             before, after = reading if after is None else after, reading
-        assert before is not None and after is not None
+            designed = design(reading)
+            old, new = designed if new is None else new, designed
+        assert old is not None and new is not None
         length = min(spacing - place, x.shape[2] - start)
         part = x[..., start : start + length]
-        old = design(before)
         if past is None:
             past = convolve(x[..., :0], old)[1]  # silence, of the length that stands for the start of a stream
         y, _ = convolve(part, old, past, through_history=True)
-        change, _ = convolve(part, design(after) - old, past, through_history=True)
+        change, _ = convolve(part, new - old, past, through_history=True)
         way = torch.arange(place + 1, place + length + 1, dtype=torch.float64, device=x.device) / spacing
         out.append(y + way.to(x.dtype) * change)
         # Not what convolve returns: that has no gradient, and the next part's past is this part.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from dasp.atoms.delay_line import delay_line, line_state
 from dasp.atoms.level import as_controls
 from dasp.effect import Effect
-from dasp.effects._delays import gliding
+from dasp.effects._delays import echoes, gliding
 from dasp.param import Param
 
 _LONGEST_MS = 100.0
@@ -39,10 +38,7 @@ def allpass(
     """
     ms, level = as_controls(x, delay_ms, gain)
     samples = gliding(ms * (sample_rate / 1000), x.shape[2], state, hop)
-    line = None if state is None else state.get("line", line_state(x, _LONGEST_MS * sample_rate / 1000))
-    out, line = delay_line(x, samples, level, line, thiran=True)
-    if state is not None:
-        state["line"] = line
+    out = echoes(x, samples, level, _LONGEST_MS * sample_rate / 1000, state, thiran=True)
     # With w = x + g out in the line, y = -g w + out.
     return (1 - level * level).to(x.dtype) * out - level.to(x.dtype) * x
 

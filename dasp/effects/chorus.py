@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from dasp.atoms.delay_line import delay_line, line_state
 from dasp.atoms.level import as_controls
 from dasp.atoms.lfo import lfo
 from dasp.atoms.precision import as_plugin
 from dasp.effect import Effect
+from dasp.effects._delays import echoes
 from dasp.effects._modulation import glided, mixed, returns, swing
 from dasp.param import Param
 
@@ -46,7 +46,8 @@ def chorus(
     rate, deep, centre, fed, wet = as_controls(x, rate_hz, depth, centre_delay_ms, feedback, mix)
     way = x.shape[2], x.dtype, sample_rate, state, hop
     rate, half, fed = (glided(v, *way, name) for v, name in ((rate, "rate"), (deep / 2, "depth"), (fed, "feedback")))
-    sine, phase = lfo(rate, sample_rate, x.shape[2], x.dtype, None if state is None else state.get("phase"))
+    memory = {} if state is None else state
+    sine, memory["phase"] = lfo(rate, sample_rate, x.shape[2], x.dtype, memory.get("phase"))
 
     def milliseconds(sine: Tensor, half: Tensor, centre: Tensor) -> Tensor:
         return (sine * half * _SWING_MS + centre.clamp(1, 100)).clamp_min(1)
@@ -57,10 +58,7 @@ def chorus(
     samples = (ms * sample_rate / 1000).clamp_max(math.ceil(_LONGEST_SECONDS * sample_rate))
     if x.dtype != torch.float64:
         samples = as_plugin(samples, samples.detach().float())
-    line = None if state is None else state.get("line", line_state(x, _LONGEST_SECONDS * sample_rate))
-    out, line = delay_line(x, samples, -fed, line, late=True)
-    if state is not None:
-        state |= {"phase": phase, "line": line}
+    out = echoes(x, samples, -fed, _LONGEST_SECONDS * sample_rate, state, late=True)
     return mixed(x, out, wet, sample_rate, state, hop)
 
 

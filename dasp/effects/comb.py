@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dasp.atoms.delay_line import delay_line, line_state
 from dasp.atoms.level import as_controls
 from dasp.effect import Effect, nearest
-from dasp.effects._delays import gliding
+from dasp.effects._delays import echoes, gliding
 from dasp.param import Param
 
 KINDS = ("feedback", "feedforward")
@@ -44,10 +43,8 @@ def comb(
         raise ValueError(f"Comb: kind is one of {', '.join(KINDS)}; got {kind!r}.{nearest(kind, KINDS)}")
     ms, level = as_controls(x, delay_ms, gain)
     samples = gliding(ms * (sample_rate / 1000), x.shape[2], state, hop)
-    line = None if state is None else state.get("line", line_state(x, _LONGEST_MS * sample_rate / 1000))
-    out, line = delay_line(x, samples, level if kind == "feedback" else torch.zeros_like(level), line)
-    if state is not None:
-        state["line"] = line
+    fed = level if kind == "feedback" else torch.zeros_like(level)
+    out = echoes(x, samples, fed, _LONGEST_MS * sample_rate / 1000, state)
     return x + level.to(x.dtype) * out
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dasp.atoms.ballistics import ballistics, gain_curve
+from dasp.atoms.ballistics import follow, gain_curve
 from dasp.atoms.level import as_controls, ballistics_pole, db_to_gain
 from dasp.atoms.precision import as_plugin
 from dasp.effect import Effect
@@ -37,14 +37,8 @@ def compressor(
     """
     threshold, slope, attack, release = as_controls(x, threshold_db, ratio, attack_ms, release_ms)
     key = x if sidechain is None else sidechain
-    level, memory = ballistics(
-        key.abs(),
-        ballistics_pole(attack, sample_rate, x.dtype),
-        ballistics_pole(release, sample_rate, x.dtype),
-        None if state is None else state.get("level"),
-    )
-    if state is not None:
-        state["level"] = memory
+    up, down = (ballistics_pole(ms, sample_rate, x.dtype) for ms in (attack, release))
+    level = follow(key.abs(), up, down, state, "level")
     exponent = 1 / slope - 1
     if x.dtype != torch.float64:
         exponent = as_plugin(exponent, 1 / slope.detach().float() - 1)

@@ -14,7 +14,7 @@ from dasp.atoms.biquad import biquad
 from dasp.atoms.convolution import convolve
 from dasp.atoms.level import as_controls
 from dasp.atoms.precision import as_plugin
-from dasp.atoms.ramp import ramp
+from dasp.atoms.ramp import glide
 from dasp.effect import Effect
 from dasp.param import Param
 from gradients import Strategy
@@ -50,16 +50,11 @@ def convolution(
         energy = _energy(h, x.dtype).amax(-1)[:, None, None]
         heard = energy >= 1e-8
         h = h * torch.where(heard, 0.125 / torch.where(heard, energy, 1.0).sqrt(), 1.0)
-    memory, glide = state or {}, None
     wet = wet.to(x.dtype)
     gains = torch.cat([wet, 1 - wet], 1)  # each with a ramp of its own, whose rounding differs
-    if state is not None or gains.shape[2] > 1:
-        gains, glide = ramp(gains.expand(-1, -1, x.shape[2]), math.floor(GLIDE_SECONDS * sample_rate), memory.get("glide"), hop)
-    y, past = convolve(x, h[:, : x.shape[1]], memory.get("past"))
-    if state is not None:
-        state["past"] = past
-        if glide is not None:
-            state["glide"] = glide
+    gains = glide(gains, x.shape[2], math.floor(GLIDE_SECONDS * sample_rate), state, "glide", hop)
+    memory = {} if state is None else state
+    y, memory["past"] = convolve(x, h[:, : x.shape[1]], memory.get("past"))
     return gains[:, :1] * y + gains[:, 1:] * x
 
 

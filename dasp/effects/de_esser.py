@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from dasp.atoms.biquad import biquad
-from dasp.atoms.crossover import band_pass
+from dasp.atoms.design import band_pass
 from dasp.atoms.level import as_controls
 from dasp.effects import _dynamics as dynamics
 from dasp.param import Param
@@ -47,9 +47,8 @@ def de_esser(
         x, frequency_hz, threshold_db, ratio, attack_ms, release_ms, 0.0
     )
     dynamics.check_option("DeEsser", "mode", mode, MODES)
-    band, memory = biquad(x.double(), band_pass(frequency, sample_rate, q), None if state is None else state.get("band"))
-    if state is not None:
-        state["band"] = memory
+    memory = {} if state is None else state
+    band, memory["band"] = biquad(x.double(), band_pass(frequency, q, sample_rate), memory.get("band"))
     level = dynamics.level_db(band, sample_rate, "DeEsser", detector, stereo_link, state)
     reduction = dynamics.reduction_db(level, threshold, slope, hard, attack, release, sample_rate, state)
     gain = dynamics.db_to_linear(-reduction)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dasp.atoms.delay_line import delay_line, line_state
 from dasp.atoms.level import as_controls
 from dasp.atoms.precision import as_plugin
 from dasp.blackbox import Recipe
 from dasp.effect import Effect, nearest
-from dasp.effects._delays import gliding
+from dasp.effects._delays import echoes, gliding
 from dasp.param import Param
 
 INTERPOLATIONS = ("none", "linear")
@@ -55,10 +54,7 @@ def delay(
     dry = 1 - wet if x.dtype == torch.float64 else as_plugin(1 - wet, 1 - wet.detach().float())
     if interpolation == "none":
         wet = torch.where(samples < 1, 0.0, wet)
-    memory = None if state is None else state.get("line", line_state(x, LONGEST_SECONDS * sample_rate))
-    out, memory = delay_line(x, samples, fed, memory)
-    if state is not None:
-        state["line"] = memory
+    out = echoes(x, samples, fed, LONGEST_SECONDS * sample_rate, state)
     return dry.to(x.dtype) * x + wet.to(x.dtype) * out
 
 

@@ -57,9 +57,8 @@ def feedback_delay_network(
     spread, level = (torch.full_like(whole[:, :1], gain / math.sqrt(lines)) for gain in (1.0, _WET_GAIN))
     longest = [math.ceil(d * LARGEST) + 2 for d in at_one]
     params = torch.cat([t.expand(-1, -1, b0.shape[2]) for t in (delays, b0, b1, -a1, spread, level)], 1)
-    y, memory = _network(x.shape[1], longest).run(x, params, None if state is None else state.get("lines"))
-    if state is not None:
-        state["lines"] = memory
+    memory = {} if state is None else state
+    y, memory["lines"] = _network(x.shape[1], longest).run(x, params, memory.get("lines"))
     return x + wet.to(x.dtype) * (y - x)
 
 

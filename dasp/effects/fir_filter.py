@@ -26,9 +26,8 @@ def fir_filter(
         state: a dict that carries past input between blocks.
     """
     h = default_taps().to(x.device).expand(len(x), 1, -1) if impulse_response is None else impulse_response
-    y, past = convolve(x, h, None if state is None else state.get("past"))
-    if state is not None:
-        state["past"] = past
+    memory = {} if state is None else state
+    y, memory["past"] = convolve(x, h, memory.get("past"))
     return y
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dasp.atoms.delay_line import delay_line, line_state
 from dasp.atoms.level import as_controls
 from dasp.atoms.lfo import lfo
 from dasp.effect import Effect
+from dasp.effects._delays import echoes
 from dasp.effects._modulation import glided, mixed, returns, swing
 from dasp.param import Param
 
@@ -45,12 +45,10 @@ def flanger(
     named = {"rate": rate, "depth": deep, "centre": centre, "feedback": fed}
     way = x.shape[2], torch.float64, sample_rate, state, hop
     rate, deep, centre, fed = (glided(value, *way, name) for name, value in named.items())
-    sine, phase = lfo(rate, sample_rate, x.shape[2], torch.float64, None if state is None else state.get("phase"))
+    memory = {} if state is None else state
+    sine, memory["phase"] = lfo(rate, sample_rate, x.shape[2], torch.float64, memory.get("phase"))
     samples = centre * (1 + deep * sine) * (sample_rate / 1000)
-    line = None if state is None else state.get("line", line_state(x, 2 * _LONGEST_MS * sample_rate / 1000))
-    out, line = delay_line(x, samples, -fed, line, late=True)
-    if state is not None:
-        state |= {"phase": phase, "line": line}
+    out = echoes(x, samples, -fed, 2 * _LONGEST_MS * sample_rate / 1000, state, late=True)
     return mixed(x, out, wet, sample_rate, state, hop)
 
 

@@ -12,7 +12,7 @@ from dasp.atoms.ladder import ladder
 from dasp.atoms.level import as_controls
 from dasp.atoms.libm import libm
 from dasp.atoms.precision import as_plugin
-from dasp.atoms.ramp import ramp
+from dasp.atoms.ramp import glide
 from dasp.blackbox import pedalboard
 from dasp.effect import Effect, nearest
 from dasp.param import Param
@@ -66,29 +66,19 @@ def ladder_filter(
         d2 = d * 0.04 + 0.96
         rounded = [libm("expf", f * turn), 0.1 + r * (1 - r.new_tensor(0.1)), d, _gain(d), d2, _gain(d2)]
         values = [as_plugin(e, v) for e, v in zip(values, rounded, strict=True)]
+    length = max(1, int(_RAMP_SECONDS * sample_rate))
     for i, name in enumerate(("coefficient", "resonance")):
-        values[i] = _glide(values[i].to(x.dtype), x.shape[2], sample_rate, name, state, hop)
+        values[i] = glide(values[i].to(x.dtype), x.shape[2], length, state, name, hop)
     parameters = torch.cat(torch.broadcast_tensors(*(v.double() for v in values)), 1)
     mix = [w * _OUTPUT_GAIN[x.dtype] for w in weights]
-    y, memory = ladder(x, parameters, [*mix, leak], None if state is None else state.get("stages"))
-    if state is not None:
-        state["stages"] = memory
+    memory = {} if state is None else state
+    y, memory["stages"] = ladder(x, parameters, [*mix, leak], memory.get("stages"))
     return y
 
 
 def _gain(d: Tensor) -> Tensor:
     power = d**-2.642 if d.dtype == torch.float64 else libm("powf", d, d.new_tensor(-2.642))
     return power * 0.6103 + 0.3903
-
-
-def _glide(target: Tensor, samples: int, sample_rate: float, name: str, state: dict | None, hop: int) -> Tensor:
-    if state is None and target.shape[2] == 1:
-        return target  # at rest
-    length = max(1, int(_RAMP_SECONDS * sample_rate))
-    value, memory = ramp(target.expand(-1, -1, samples), length, None if state is None else state.get(name), hop)
-    if state is not None and memory is not None:
-        state[name] = memory
-    return value
 
 
 def _plugin(mode: str = "LPF12", **controls: Any) -> list[tuple[str, dict[str, Any]]]:

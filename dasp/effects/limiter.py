@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dasp.atoms.level import as_controls, db_to_gain
 from dasp.atoms.precision import as_plugin
-from dasp.atoms.ramp import ramp
+from dasp.atoms.ramp import glide
 from dasp.effect import Effect
 from dasp.effects.compressor import compressor
 from dasp.param import Param
@@ -51,12 +51,7 @@ def limiter(
     makeup = _STAGE_MAKEUP * gain
     if x.dtype != torch.float64:
         makeup = as_plugin(makeup, _STAGE_MAKEUP * gain.detach().float())
-    makeup = makeup.to(x.dtype)
-    if state is not None or makeup.shape[2] > 1:
-        length = max(1, int(_RAMP_SECONDS * sample_rate))
-        makeup, memory = ramp(makeup.expand(-1, -1, x.shape[2]), length, None if state is None else state.get("makeup"), hop)
-        if state is not None and memory is not None:
-            state["makeup"] = memory
+    makeup = glide(makeup.to(x.dtype), x.shape[2], max(1, int(_RAMP_SECONDS * sample_rate)), state, "makeup", hop)
     return (y * makeup).clamp(-1, 1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dasp.atoms.ballistics import ballistics, gain_curve
+from dasp.atoms.ballistics import follow, gain_curve
 from dasp.atoms.level import as_controls, ballistics_pole, db_to_gain
 from dasp.atoms.precision import as_plugin
 from dasp.effect import Effect
@@ -40,19 +40,13 @@ def noise_gate(
     threshold, slope, attack, release = as_controls(x, threshold_db, ratio, attack_ms, release_ms)
     key = x if sidechain is None else sidechain
 
-    def follow(v: Tensor, name: str, attack: Tensor, release: Tensor) -> Tensor:
-        up, down = (ballistics_pole(ms, sample_rate, x.dtype) for ms in (attack, release))
-        level, memory = ballistics(v, up, down, None if state is None else state.get(name))
-        if state is not None:
-            state[name] = memory
-        return level
-
     instant, slow = as_controls(x, 0.0, _RMS_MS)
-    square = follow(key * key, "square", instant, slow)
+    at_once, falling, up, down = (ballistics_pole(ms, sample_rate, x.dtype) for ms in (instant, slow, attack, release))
+    square = follow(key * key, at_once, falling, state, "square")
     heard = square > 0
     # The root's slope at 0 is infinite. In double, since torch's float32 root is not correctly rounded on every build.
     root = torch.where(heard, torch.where(heard, square, 1.0).double().sqrt().to(x.dtype), 0.0)
-    level = follow(root, "level", attack, release)
+    level = follow(root, up, down, state, "level")
     exponent = slope - 1
     if x.dtype != torch.float64:
         exponent = as_plugin(exponent, slope.detach().float() - 1)

@@ -49,22 +49,20 @@ def phaser(
     controls = as_controls(x, rate_hz, depth, centre_frequency_hz, feedback, mix)
     fed, wet = glided(controls[3], x.shape[2], x.dtype, sample_rate, state, hop, "feedback"), controls[4]
     # Samples since the last tick; the corner of that tick still holds at the start of this block.
-    past = 0 if state is None or "past" not in state else int(state["past"])
+    memory = {} if state is None else state
+    past = int(memory.get("past", 0))
     first = -past % _TICK
     ticks = max(0, -(-(x.shape[2] - first) // _TICK))
     rate, deep, centre = (v if v.shape[2] == 1 else v[..., first::_TICK] for v in controls[:3])
     way = ticks, x.dtype, sample_rate / _TICK, state, hop // _TICK
     rate, half = glided(rate, *way, "rate"), glided(deep / 2, *way, "depth")
-    sine, phase = lfo(rate, sample_rate / _TICK, ticks, x.dtype, None if state is None else state.get("phase"))
+    sine, memory["phase"] = lfo(rate, sample_rate / _TICK, ticks, x.dtype, memory.get("phase"))
     coefficient = _coefficient(sine, half, centre, sample_rate, x.dtype)
-    held = coefficient.new_zeros(len(x), 1, 1) if state is None or "held" not in state else state["held"]
+    held = memory["held"] if "held" in memory else coefficient.new_zeros(len(x), 1, 1)
     coefficient = torch.cat([held, coefficient], -1)
-    if state is not None:
-        state |= {"phase": phase, "held": coefficient[..., -1:].detach(), "past": torch.tensor((past + x.shape[2]) % _TICK)}
+    memory |= {"held": coefficient[..., -1:].detach(), "past": torch.tensor((past + x.shape[2]) % _TICK)}
     each = coefficient.repeat_interleave(_TICK, -1)[..., _TICK - first : _TICK - first + x.shape[2]]
-    out, memory = allpass_cascade(x, each, fed, _STAGES, None if state is None else state.get("stages"))
-    if state is not None:
-        state["stages"] = memory
+    out, memory["stages"] = allpass_cascade(x, each, fed, _STAGES, memory.get("stages"))
     return mixed(x, out, wet, sample_rate, state, hop)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dasp.atoms.delay_line import delay_line, line_state
 from dasp.atoms.level import as_controls
 from dasp.effect import Effect
-from dasp.effects._delays import gliding
+from dasp.effects._delays import echoes, gliding
 from dasp.param import Param
 
 _LONGEST_SECONDS = 2.0
@@ -42,10 +41,7 @@ def ping_pong_delay(
     samples = gliding(seconds * sample_rate, x.shape[2], state, hop)
     # Sum and difference of two equal lines that feed each other are two lines that feed themselves, with feedback F and -F.
     feed = x.mean(1, keepdim=True).repeat(2, 1, 1)
-    line = None if state is None else state.get("lines", line_state(feed, _LONGEST_SECONDS * sample_rate))
-    out, line = delay_line(feed, samples.repeat(2, 1, 1), torch.cat([fed, -fed]), line)
-    if state is not None:
-        state["lines"] = line
+    out = echoes(feed, samples.repeat(2, 1, 1), torch.cat([fed, -fed]), _LONGEST_SECONDS * sample_rate, state)
     both, difference = out.chunk(2)
     bounced = torch.cat([both + difference, both - difference], 1) / 2
     return (1 - wet).to(x.dtype) * x + wet.to(x.dtype) * bounced

@@ -59,9 +59,8 @@ def plate(
     )
     params = torch.cat(torch.broadcast_tensors(*values), 1)
     longest = math.ceil(LONGEST_PRE_DELAY_MS * sample_rate / 1000) + 3
-    y, memory = _network(x.shape[1], scale, longest).run(x, params, None if state is None else state.get("lines"))
-    if state is not None:
-        state["lines"] = memory
+    memory = {} if state is None else state
+    y, memory["lines"] = _network(x.shape[1], scale, longest).run(x, params, memory.get("lines"))
     return x + wet.to(x.dtype) * (y - x)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from dasp.atoms.freeverb import INPUT_GAIN, freeverb
 from dasp.atoms.level import as_controls
 from dasp.atoms.precision import as_plugin
-from dasp.atoms.ramp import ramp
+from dasp.atoms.ramp import glide
 from dasp.effect import Effect
 from dasp.param import Param
 
@@ -55,17 +55,12 @@ def reverb(
     values = gains(*controls)
     if x.dtype != torch.float64:
         values = as_plugin(values, gains(*(t.detach().float() for t in controls)))
-    memory, glide = state or {}, None
-    if state is not None or values.shape[2] > 1:
-        targets = values.to(x.dtype).expand(-1, -1, x.shape[2])
-        values, glide = ramp(targets, math.floor(GLIDE_SECONDS * sample_rate), memory.get("glide"), hop)
+    if state is not None or values.shape[2] > 1:  # at rest they keep their double precision
+        values = glide(values.to(x.dtype), x.shape[2], math.floor(GLIDE_SECONDS * sample_rate), state, "glide", hop)
     feedback, absorption, same, cross, direct = values.split(1, 1)
     gain = 0.0 if frozen else INPUT_GAIN
-    y, lines = freeverb(x, feedback, absorption, sample_rate, memory.get("lines"), gain)
-    if state is not None:
-        state["lines"] = lines
-        if glide is not None:
-            state["glide"] = glide
+    memory = {} if state is None else state
+    y, memory["lines"] = freeverb(x, feedback, absorption, sample_rate, memory.get("lines"), gain)
     same, cross, direct = (t.to(x.dtype) for t in (same, cross, direct))
     if x.shape[1] == 1:
         return y * same + x * direct
