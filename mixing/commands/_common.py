@@ -12,6 +12,7 @@ import click
 from mixing.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from torch import Tensor
 
     from mixing.multitrack import Multitrack
@@ -37,6 +38,14 @@ class Number(click.ParamType):
                 f"{value} is not a number from {self.low:g} to {self.high:g}{' ' * bool(self.unit)}{self.unit}.", param, ctx
             )
         return number
+
+
+def show(table: Table, width: int = 200) -> None:
+    """A table on stdout. What is piped elsewhere is not folded to a terminal's width."""
+    from rich.console import Console
+
+    terminal = Console(markup=False)
+    (terminal if terminal.is_terminal else Console(width=width, markup=False)).print(table)
 
 
 def say(notes: Iterable[str]) -> None:

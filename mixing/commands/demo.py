@@ -36,9 +36,12 @@ def command(output: Path, gradient: str, seed: int, steps: int | None, polish: b
     from mixing.hidden import hide
     from mixing.matching import match
     from mixing.multitrack import Multitrack
+    from mixing.output import check_file, write_text
     from mixing.recovery import compare
 
     check_output(output, FRANCIUM, (REFERENCE, MIX, SETTINGS, REPORT))
+    if json_path is not None:
+        check_file(json_path)
     strategy(gradient, [*EFFECTS.split(","), "Reverb"])
     tracks = Multitrack.from_folder(FRANCIUM)
     click.echo(f"{len(tracks.names[0])} stems of 'Francium' by Software-Entwicklungskit (CC0), {tracks.samples / 44100:.0f} s")
@@ -57,7 +60,7 @@ def command(output: Path, gradient: str, seed: int, steps: int | None, polish: b
     if json_path is not None:
         about = {**options, "figures": recovery.figures(), "reached": passed}
         rows = [asdict(t) for t in recovery.tracks]
-        json_path.write_text(json.dumps({**about, "metrics": result.metrics, "tracks": rows}, indent=1) + "\n")
+        write_text(json_path, json.dumps({**about, "metrics": result.metrics, "tracks": rows}, indent=1) + "\n")
 
 
 def _show(recovery: Recovery) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mixing.commands._common import show
+
 if TYPE_CHECKING:
     from dasp import Effect
 
@@ -44,7 +46,6 @@ def _rows(cls: type[Effect]) -> list[tuple[str, ...]]:
 
 
 def _print(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -52,6 +53,4 @@ def _print(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
         table.add_column(title, no_wrap=title != "", style="bold" if title == "effect" else None)
     for row in rows:
         table.add_row(*row)
-    terminal = Console()
-    # What is piped elsewhere is not folded to a terminal's width.
-    (terminal if terminal.is_terminal else Console(width=200)).print(table)
+    show(table)

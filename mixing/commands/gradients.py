@@ -45,7 +45,7 @@ def command(
     from mixing import agreement as a
     from mixing.demo_data import excerpts
     from mixing.markers import replace_between
-    from mixing.output import write_text
+    from mixing.output import check_file, write_text
 
     try:
         chosen = [find(name) for name in names or (registry() if everything else a.EFFECTS)]
@@ -57,6 +57,9 @@ def command(
     if silent and not everything:
         raise UserError(f"{silent[0]} has no control with a true gradient, hence nothing to compare.")
     chosen = [cls for cls in chosen if a.measurable(cls)]
+    for path in (json_path, page, readme):
+        if path is not None:
+            check_file(path)
     audio, rate = excerpts(seconds)
     rows, steps = [], []
     with Terminal(stderr=True).status("") as status:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mixing.commands._common import show
+
 if TYPE_CHECKING:
     from dasp.health import Health
 
@@ -42,6 +44,10 @@ def command(
     """
     from dasp.health import external_health
     from mixing.errors import UserError
+    from mixing.output import check_file, write_text
+
+    if json_path is not None:
+        check_file(json_path)
 
     wanted = {name: (low, high) for name, low, high in ranges}
     try:
@@ -50,14 +56,10 @@ def command(
         raise UserError(str(error)) from None
     _show(health)
     if json_path is not None:
-        try:
-            json_path.write_text(json.dumps(health.as_dict(), indent=1) + "\n")
-        except OSError as error:
-            raise UserError(f"{json_path}: cannot be written ({error.strerror}).") from None
+        write_text(json_path, json.dumps(health.as_dict(), indent=1) + "\n")
 
 
 def _show(health: Health) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     title = f"{health.plugin} at {health.sample_rate:g} Hz"
@@ -66,6 +68,4 @@ def _show(health: Health) -> None:
         table.add_column(head)
     for row in health.rows():
         table.add_row(*row)
-    terminal = Console(markup=False)
-    # What is piped elsewhere is not folded to a terminal's width.
-    (terminal if terminal.is_terminal else Console(width=200, markup=False)).print(table)
+    show(table)

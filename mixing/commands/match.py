@@ -12,7 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mixing.commands._common import MIX, REPORT, SETTINGS, Number, check_output, peak_notes, provenance, said, say, song, strategy
+from mixing.commands._common import (
+    MIX,
+    REPORT,
+    SETTINGS,
+    Number,
+    check_output,
+    peak_notes,
+    provenance,
+    said,
+    say,
+    show,
+    song,
+    strategy,
+)
 from mixing.errors import UserError
 
 if TYPE_CHECKING:
@@ -191,8 +204,6 @@ def write_results(
 
 def _summary(result: MatchResult) -> None:
     """The faders and pans, and what came of it."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -202,11 +213,8 @@ def _summary(result: MatchResult) -> None:
         lag = result.lags.get(name, 0)
         flags = "; ".join(result.flags.get(name, ()))
         printable = "".join(c if c.isprintable() else " " for c in name)
-        table.add_row(
-            escape(printable), f"{values['fader_db']:+.2f}", f"{values['pan']:.3f}", str(lag) if lag else "", escape(flags)
-        )
-    terminal = Console()
-    (terminal if terminal.is_terminal else Console(width=160)).print(table)
+        table.add_row(printable, f"{values['fader_db']:+.2f}", f"{values['pan']:.3f}", str(lag) if lag else "", flags)
+    show(table, 160)
     m = result.metrics
     click.echo(
         f"residual {m['residual_db']:.1f} dB; sum/difference STFT distance {m['stft_distance']:.3f} of the plain sum's; "
