@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
+from sounds import white
 
 from dasp.atoms.convolution import convolve, convolve_reference, fast_length
-
-
-def _noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +29,7 @@ def _noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> to
 )
 @pytest.mark.parametrize("shared", [True, False])
 def test_convolution_is_scipys(samples, taps, shared):
-    x, h = _noise(2, 3, samples), _noise(2, 1 if shared else 3, taps, seed=1)
+    x, h = white(2, 3, samples), white(2, 1 if shared else 3, taps, seed=1)
     expected = scipy.signal.fftconvolve(x.numpy(), h.expand(2, 3, taps).numpy(), axes=-1)[..., :samples]
     y, _ = convolve(x, h)
     assert np.abs(y.numpy() - expected).max() < 1e-12 * np.abs(expected).max()
@@ -54,23 +51,23 @@ def test_convolution_of_integers_is_exact():
 def test_convolution_is_silent_before_the_sound():
     """An FFT's rounding would be heard before an onset, however far below."""
     x = torch.zeros(1, 1, 9000)
-    x[..., 7000:] = _noise(2000, dtype=torch.float32)
-    y, _ = convolve(x, _noise(1, 1, 3000, seed=1))
+    x[..., 7000:] = white(2000, dtype=torch.float32)
+    y, _ = convolve(x, white(1, 1, 3000, seed=1))
     assert y[..., :7000].eq(0).all() and y[..., 7000:].ne(0).all()
 
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("taps", [11, 70])
 def test_convolution_gradients(channels, taps):
-    x, h = _noise(2, 2, 80).requires_grad_(), _noise(2, channels, taps, seed=1).requires_grad_()
-    _, history = convolve(_noise(2, 2, 90, seed=2), h)
+    x, h = white(2, 2, 80).requires_grad_(), white(2, channels, taps, seed=1).requires_grad_()
+    _, history = convolve(white(2, 2, 90, seed=2), h)
     assert torch.autograd.gradcheck(lambda x, h: convolve(x, h, history)[0], (x, h))
     assert torch.autograd.gradgradcheck(lambda x, h: convolve(x, h, history)[0], (x, h), fast_mode=True)
 
 
 def test_convolution_gradients_past_one_block():
-    x, h = _noise(1, 2, 150000).requires_grad_(), _noise(1, 1, 700, seed=1).requires_grad_()
-    g = _noise(1, 2, 150000, seed=2)
+    x, h = white(1, 2, 150000).requires_grad_(), white(1, 1, 700, seed=1).requires_grad_()
+    g = white(1, 2, 150000, seed=2)
     gx, gh = torch.autograd.grad(convolve(x, h)[0], (x, h), g)
     signal, response = x.detach().numpy(), h.detach().numpy()
     back = scipy.signal.fftconvolve(g.numpy(), response[..., ::-1], axes=-1)[..., 699:]
@@ -82,7 +79,7 @@ def test_convolution_gradients_past_one_block():
 @pytest.mark.parametrize("taps", [1, 2, 65, 300, 5000])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_convolution_streams_to_the_bit(taps, dtype):
-    x, h = _noise(1, 2, 12000, dtype=dtype), _noise(1, 1, taps, seed=1)
+    x, h = white(1, 2, 12000, dtype=dtype), white(1, 1, taps, seed=1)
     whole, end = convolve(x, h)
     for cuts in (
         [0, 0, 1, 5, 63, 64, 700, 701, 12000],
@@ -98,7 +95,7 @@ def test_convolution_streams_to_the_bit(taps, dtype):
 
 
 def test_convolution_refuses_shapes():
-    x = _noise(2, 2, 10)
+    x = white(2, 2, 10)
     with pytest.raises(ValueError, match=r"must be \(2, 1 or 2, taps\).*got \(1, 1, 3\)"):
         convolve(x, x[:1, :1, :3])
     with pytest.raises(ValueError, match="keeps its length"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.signal import lfilter
+from sounds import sound
 
 import dasp.atoms.delay_line as atom
 from dasp.atoms.delay_line import delay_line, delay_line_reference, line_state
@@ -17,19 +18,6 @@ from dasp.testing import CHECKS, check_effect, music
 
 F64 = torch.float64
 READS = [{"late": late, "thiran": thiran} for late, thiran in ((False, False), (True, False), (False, True))]
-
-
-def _signal(kind, channels, rate, samples=12000, seed=0):
-    generator = np.random.default_rng(seed)
-    if kind == "noise":
-        x = 0.3 * generator.standard_normal((channels, samples))
-    elif kind == "impulse":
-        x = np.zeros((channels, samples))
-        x[:, 100] = 1.0
-    else:
-        t = np.arange(samples) / rate
-        x = np.stack([np.sin(2 * np.pi * f * t) * np.exp(-3 * t) for f in 220 * (1 + np.arange(channels))])
-    return torch.tensor(x, dtype=torch.float32)[None]
 
 
 def _line_case(moving, seed=0, samples=150, memory=40):
@@ -103,7 +91,7 @@ def test_delay_is_pedalboards_to_the_bit(rate, channels, pedalboard):
             "mix": float(generator.uniform(0, 1)),
         }
         for kind in ("noise", "impulse", "burst"):
-            x = _signal(kind, channels, rate, seed=index)
+            x = sound(kind, channels, rate, 12000, seed=index)
             theirs = pedalboard.Delay(**values)(x[0].numpy(), rate)
             assert np.array_equal(Delay(rate)(x, **values)[0].numpy(), theirs), (kind, values)
 
@@ -111,7 +99,7 @@ def test_delay_is_pedalboards_to_the_bit(rate, channels, pedalboard):
 @pytest.mark.parametrize("seconds", [0.0, 1e-5, 0.29, 5.0])
 def test_delay_of_nothing_of_less_than_a_sample_and_the_rounding_of_float32(seconds, pedalboard):
     """0.29 s at 44.1 kHz are 12788 samples, not 12789; and 5 s outlast the table's range."""
-    x = _signal("noise", 2, 44100, samples=230000 if seconds > 1 else 14000)
+    x = sound("noise", 2, 44100, samples=230000 if seconds > 1 else 14000)
     theirs = pedalboard.Delay(seconds, feedback=0.4, mix=0.7)(x[0].numpy(), 44100)
     for dtype, tolerance in ((torch.float32, 0), (F64, 1e-6)):
         ours = delay(x.to(dtype), delay_seconds=seconds, feedback=0.4, mix=0.7)[0].numpy()
@@ -121,12 +109,12 @@ def test_delay_of_nothing_of_less_than_a_sample_and_the_rounding_of_float32(seco
 @pytest.mark.parametrize("frames", [5, 100, 281, 700])
 def test_moving_delay_is_the_plugin_block_by_block(frames):
     u = torch.rand(2, 3, frames, generator=torch.Generator().manual_seed(frames), dtype=F64) * torch.tensor([0.6, 1, 1])[:, None]
-    x = torch.cat([_signal("noise", 2, 44100, 9000), _signal("burst", 2, 44100, 9000)])
+    x = torch.cat([sound("noise", 2, 44100, 9000), sound("burst", 2, 44100, 9000)])
     assert torch.equal(Delay()(x, u), Delay(gradient="fd")(x, u))
 
 
 def test_delay_streams_to_the_bit():
-    x = _signal("noise", 2, 44100)
+    x = sound("noise", 2, 44100, 12000)
     for options in ({}, {"interpolation": "linear"}):
         effect, state, blocks = Delay(**options), None, []
         values = {"delay_seconds": 0.0123, "feedback": 0.7, "mix": 0.4}

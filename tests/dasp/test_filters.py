@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
+from sounds import white
 
 import dasp
 from dasp.atoms.biquad import biquad, biquad_reference
@@ -19,14 +20,10 @@ RATES = (44100, 48000, 96000)
 PLUGINS = ("PeakFilter", "LowShelfFilter", "HighShelfFilter", "HighpassFilter", "LowpassFilter")
 
 
-def _noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
-
-
 def _signal(kind: str, channels: int, samples: int, seed: int) -> torch.Tensor:
     """float32 (1, C, T). The impulse's and the burst's tails sink below 1e-8, where the plugins clear their states."""
     if kind == "noise":
-        return _noise(1, channels, samples, seed=seed, dtype=torch.float32) * 0.3
+        return white(1, channels, samples, seed=seed, dtype=torch.float32) * 0.3
     if kind == "impulse":
         x = torch.zeros(1, channels, samples)
         x[..., 100] = 1.0
@@ -88,7 +85,7 @@ def test_any_split_is_the_whole_to_the_bit(name):
 def test_biquad_kernel_is_its_reference(hop):
     """With the plugin's blocks: states below 1e-8 are cleared where the stream's 8192nd sample or the hop's last is."""
     x = _signal("burst", 2, 700, 0) * 1e-6
-    x[..., :50] = 1e-3 * _noise(2, 50, dtype=torch.float32)
+    x[..., :50] = 1e-3 * white(2, 50, dtype=torch.float32)
     sos = torch.tensor([[1.0, -1.8, 0.81, -1.5, 0.6], [0.2, 0.1, 0.0, -0.9, 0.0]], dtype=torch.float64)[None, :, :, None]
     state = torch.tensor([1e-3, 2e-3, 7992.0]).expand(1, 2, 2, 3)
     y, after = biquad(x, sos, state, hop)
@@ -122,7 +119,7 @@ def _response(effect: dasp.Effect, frequencies: np.ndarray, samples: int = 1 << 
 @pytest.mark.parametrize("cutoff", [25.0, 1000.0, 19000.0])
 def test_first_order_filters_are_butterworths(name, kind, cutoff):
     """scipy designs the first-order Butterworth by its own way to the bilinear transform."""
-    x = _noise(1, 2, 5000)
+    x = white(1, 2, 5000)
     b, a = scipy.signal.butter(1, cutoff, kind, fs=48000)
     y = find(name)(48000)(x, cutoff_frequency_hz=cutoff)
     assert np.abs(y.numpy() - scipy.signal.lfilter(b, a, x.numpy())).max() < 1e-10
@@ -132,7 +129,7 @@ def test_first_order_filters_are_butterworths(name, kind, cutoff):
 @pytest.mark.parametrize("gradient", ["autodiff", "fd"])
 def test_cutoffs_above_half_the_rate_are_kept_below_it(name, gradient):
     """Pedalboard's own filters overflow there."""
-    effect, x = find(name)(8000, gradient=gradient), _noise(1, 1, 20000, dtype=torch.float32)
+    effect, x = find(name)(8000, gradient=gradient), white(1, 1, 20000, dtype=torch.float32)
     y = effect(x, cutoff_frequency_hz=20000.0)
     assert y.abs().max() < 10 and torch.equal(y, effect(x, cutoff_frequency_hz=3900.0))
     assert torch.equal(y, find(name)(8000)(x, cutoff_frequency_hz=20000.0))
@@ -174,14 +171,14 @@ def test_ladder_glides_as_the_plugin(mode, pedalboard):
 def test_ladder_kernel_is_its_reference(mode, frames):
     weights, leak = MODES[mode]
     mix = [*(1.2 * w for w in weights), leak]
-    x = 3 * _noise(2, 2, 60)
+    x = 3 * white(2, 2, 60)
     low = torch.tensor([0.2, 0.1, 1.0, 0.4, 1.0, 0.4], dtype=torch.float64)[:, None]
-    p = low + torch.tensor([0.7, 0.9, 9.0, 0.5, 0.4, 0.5])[:, None] * _noise(2, 6, frames, seed=1).abs().clamp_max(1)
-    state = 0.1 * _noise(2, 2, 5, seed=2)
+    p = low + torch.tensor([0.7, 0.9, 9.0, 0.5, 0.4, 0.5])[:, None] * white(2, 6, frames, seed=1).abs().clamp_max(1)
+    state = 0.1 * white(2, 2, 5, seed=2)
     single = [t.float() for t in (x, p.float(), state)]
     for ours, reference in zip(ladder(*single[:2], mix, single[2]), ladder_reference(*single[:2], mix, single[2]), strict=True):
         assert torch.equal(ours, reference)
-    g, results = _noise(2, 2, 60, seed=3), []
+    g, results = white(2, 2, 60, seed=3), []
     for function in (ladder, ladder_reference):
         a, b = x.clone().requires_grad_(), p.clone().requires_grad_()
         y, after = function(a, b, mix, state)
@@ -193,7 +190,7 @@ def test_ladder_kernel_is_its_reference(mode, frames):
 
 def test_ladder_gradients_over_several_blocks_are_those_of_one_long_differentiation():
     """The adjoint recomputes its states by blocks of 4096: a control's gradient by differences, in double, past two blocks."""
-    effect, x = find("LadderFilter")(mode="BPF12"), 0.3 * _noise(1, 1, 9000)
+    effect, x = find("LadderFilter")(mode="BPF12"), 0.3 * white(1, 1, 9000)
     u = torch.tensor([[0.5, 0.4, 0.3]], dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(effect(x, u)[..., -500:].square().sum(), u)
     for i in range(3):
@@ -204,7 +201,7 @@ def test_ladder_gradients_over_several_blocks_are_those_of_one_long_differentiat
 
 def test_ladder_names_its_modes():
     with pytest.raises(ValueError, match=r"LadderFilter: mode is one of LPF12.*Did you mean 'LPF24'"):
-        find("LadderFilter")(mode="LFP24")(_noise(1, 1, 10))
+        find("LadderFilter")(mode="LFP24")(white(1, 1, 10))
 
 
 def _analogue(name: str, q: float) -> tuple[list[float], list[float]]:
@@ -216,7 +213,7 @@ def _analogue(name: str, q: float) -> tuple[list[float], list[float]]:
 @pytest.mark.parametrize(("cutoff", "q"), [(30.0, 0.3), (440.0, 5.0), (18000.0, 0.7)])
 def test_second_order_filters_are_their_analogue_prototypes(name, cutoff, q):
     """scipy's bilinear transform of H(s), prewarped at the centre; and in float32 no further off than rounding."""
-    rate, x = 48000, 0.3 * _noise(1, 2, 5000)
+    rate, x = 48000, 0.3 * white(1, 2, 5000)
     b, a = _analogue(name, q)
     warped = 2 * rate * np.tan(np.pi * cutoff / rate)
     powers = warped ** np.arange(2, -1, -1)
@@ -250,20 +247,20 @@ def test_q_is_the_centre_over_the_bandwidth():
 
 @pytest.mark.parametrize("name", ["BandpassFilter", "NotchFilter", "AllpassFilter"])
 def test_filters_without_a_plugin_stay_finite_at_a_low_rate(name):
-    y = find(name)(8000)(_noise(1, 1, 20000, dtype=torch.float32), cutoff_frequency_hz=20000.0, q=10.0)
+    y = find(name)(8000)(white(1, 1, 20000, dtype=torch.float32), cutoff_frequency_hz=20000.0, q=10.0)
     assert y.isfinite().all() and y.abs().max() < 10
 
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_fir_filter_is_scipys(channels):
-    x, h = _noise(3, 2, 700), _noise(channels, 40, seed=1)
+    x, h = white(3, 2, 700), white(channels, 40, seed=1)
     y = find("FIRFilter")(impulse_response=h)(x)
     expected = np.stack([[scipy.signal.lfilter(h[c % channels], 1, row[c]) for c in range(2)] for row in x.numpy()])
     assert np.abs(y.detach().numpy() - expected).max() < 1e-12
 
 
 def test_fir_filter_without_taps_is_a_delay():
-    x = _noise(1, 2, 100, dtype=torch.float32)
+    x = white(1, 2, 100, dtype=torch.float32)
     y = find("FIRFilter")()(x)
     assert torch.equal(y[..., 32:], x[..., :-32]) and y[..., :32].eq(0).all()
 
@@ -271,7 +268,7 @@ def test_fir_filter_without_taps_is_a_delay():
 @pytest.mark.parametrize("gradient", ["autodiff", "fd", "spsa", dasp.Hybrid(backward="whitebox")])
 def test_fir_taps_learn_under_every_strategy(gradient):
     """Least squares has one answer: the taps that made the target. And the gradient is the analytic one."""
-    x, truth = _noise(1, 1, 400), _noise(1, 8, seed=1)
+    x, truth = white(1, 1, 400), white(1, 8, seed=1)
     target = find("FIRFilter")(impulse_response=truth)(x).detach()
     effect = find("FIRFilter")(impulse_response=torch.zeros(1, 8, dtype=torch.float64), gradient=gradient)
     assert [n for n, _ in effect.named_parameters()] == ["impulse_response"]
@@ -292,7 +289,7 @@ def test_fir_taps_learn_under_every_strategy(gradient):
 
 def test_fir_taps_learn_in_a_chain():
     chain = dasp.Chain(find("FIRFilter")(), dasp.Gain(), gradient="autodiff")
-    chain(_noise(2, 2, 300), gain_db=6.0).square().sum().backward()
+    chain(white(2, 2, 300), gain_db=6.0).square().sum().backward()
     assert chain.effects[0].impulse_response.grad.abs().max() > 0
 
 
@@ -306,7 +303,7 @@ def test_fir_filter_says_what_is_wrong_with_taps():
         with pytest.raises(ValueError, match="FIRFilter: impulse_response must be floats of shape"):
             find("FIRFilter")(impulse_response=bad)
     with pytest.raises(ValueError, match="responses for 3 channels; got audio with 2"):
-        find("FIRFilter")(impulse_response=torch.ones(3, 4))(_noise(1, 2, 10))
+        find("FIRFilter")(impulse_response=torch.ones(3, 4))(white(1, 2, 10))
 
 
 def _decibels(h: torch.Tensor, frequencies: np.ndarray, rate: float) -> np.ndarray:
@@ -332,7 +329,7 @@ def test_graphic_eq_has_the_gains_that_it_was_given(rate, delay_ms, tolerance):
 
 
 def test_graphic_eq_at_rest_is_a_delay_and_at_one_gain_a_gain():
-    x = _noise(1, 2, 6000)
+    x = white(1, 2, 6000)
     for db in (0.0, 6.0):
         y = find("GraphicEQ")()(x, **{q.name: db for q in find("GraphicEQ").controls})
         torch.testing.assert_close(y[..., 2205:], 10 ** (db / 20) * x[..., :-2205], rtol=0, atol=1e-12)
@@ -345,15 +342,15 @@ def test_graphic_eq_filters_by_its_design():
     effect = find("GraphicEQ")(48000, delay_ms=20.0)
     values = _drawn("GraphicEQ", 0)
     (h,) = design(torch.tensor([list(values.values())], dtype=torch.float64), 48000, 20.0)
-    x = _noise(1, 1, 5000)
+    x = white(1, 1, 5000)
     expected = scipy.signal.lfilter(h.numpy(), 1, x[0, 0].numpy())
     assert np.abs(effect(x, **values)[0, 0].numpy() - expected).max() < 1e-10
 
 
 def test_frames_at_rest_have_the_gradient_of_frames_next_to_rest():
     """Automation is learnt from a constant start: there, too, a frame acts through the glide that it would start."""
-    effect, x = find("LadderFilter")(), _noise(1, 1, 3200)
-    weight, nudge = _noise(1, 1, 3200, seed=1), 1e-9 * _noise(1, 3, 100, seed=2)  # a frame a hop
+    effect, x = find("LadderFilter")(), white(1, 1, 3200)
+    weight, nudge = white(1, 1, 3200, seed=1), 1e-9 * white(1, 3, 100, seed=2)  # a frame a hop
     rest = torch.full((1, 3, 100), 0.5, dtype=torch.float64)
     gradients = []
     for frames in (rest, rest + nudge):
@@ -369,7 +366,7 @@ def test_frames_at_rest_have_the_gradient_of_frames_next_to_rest():
 @pytest.mark.parametrize("length", [1, 5, 20])
 def test_ramp_kernel_is_its_reference_at_rest_too(length):
     steps = torch.tensor([1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 2.0, 2.0, 2.0], dtype=torch.float64)
-    g, results = _noise(1, 1, 96, seed=1), []
+    g, results = white(1, 1, 96, seed=1), []
     for function in (ramp, ramp_reference):
         target = steps.repeat_interleave(8)[None, None].clone().requires_grad_()
         state = torch.tensor([[[1.0, 1.0, 0.0, 0.0]]], dtype=torch.float64)

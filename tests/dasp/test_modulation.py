@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from sounds import sound
 
 import dasp.atoms.allpass_cascade
 import dasp.atoms.delay_line
@@ -15,19 +16,6 @@ from dasp.effects import find
 from dasp.testing import derivatives, music
 
 F64 = torch.float64
-
-
-def _signal(kind, channels, rate, samples=9000, seed=0):
-    generator = np.random.default_rng(seed)
-    if kind == "noise":
-        x = 0.3 * generator.standard_normal((channels, samples))
-    elif kind == "impulse":
-        x = np.zeros((channels, samples))
-        x[:, 100] = 1.0
-    else:
-        t = np.arange(samples) / rate
-        x = np.stack([np.sin(2 * np.pi * f * t) * np.exp(-3 * t) for f in 220 * (1 + np.arange(channels))])
-    return torch.tensor(x, dtype=torch.float32)[None]
 
 
 def _draws(name, count, seed):
@@ -52,7 +40,7 @@ def _by_hand(pedalboard, name, values, rate, channels):
 def test_is_pedalboards_to_the_bit(name, rate, channels, pedalboard):
     for index, values in enumerate(_draws(name, 10, rate + channels)):
         for kind in ("noise", "impulse", "burst"):
-            x = _signal(kind, channels, rate, seed=index)
+            x = sound(kind, channels, rate, 9000, seed=index)
             theirs = getattr(pedalboard, name)(**values)(x[0].numpy(), rate)
             assert np.array_equal(find(name)(rate)(x, **values)[0].numpy(), theirs), (kind, values)
 
@@ -61,7 +49,7 @@ def test_is_pedalboards_to_the_bit(name, rate, channels, pedalboard):
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 32000, 192000])
 def test_is_pedalboards_at_other_rates(name, rate, pedalboard):
     for index, values in enumerate(_draws(name, 4, rate)):
-        x = _signal("noise", 2, rate, seed=index)
+        x = sound("noise", 2, rate, 9000, seed=index)
         theirs = _by_hand(pedalboard, name, values, rate, 2).process(x[0].numpy(), rate)
         assert np.array_equal(find(name)(rate)(x, **values)[0].numpy(), theirs), values
         assert np.array_equal(find(name)(rate, gradient="fd")(x, **values)[0].numpy(), theirs), values
@@ -69,7 +57,7 @@ def test_is_pedalboards_at_other_rates(name, rate, pedalboard):
 
 def test_fresh_phaser_below_41_khz_has_another_centre(pedalboard):
     """The quirk that `plugin_needs_rate` avoids is there: without it this option would not be needed."""
-    x = _signal("noise", 1, 22050)
+    x = sound("noise", 1, 22050, 9000)
     fresh = pedalboard.Phaser(centre_frequency_hz=1000.0)(x[0].numpy(), 22050)
     assert np.abs(find("Phaser")(22050)(x, centre_frequency_hz=1000.0)[0].numpy() - fresh).max() > 0.05
 
@@ -80,7 +68,7 @@ def test_moving_controls_are_the_plugin_block_by_block(name, frames):
     u = torch.rand(2, 5, frames, generator=torch.Generator().manual_seed(frames), dtype=F64)
     for rate in (44100, 16000):
         for channels in (1, 2):
-            x = torch.cat([_signal("noise", channels, rate), _signal("burst", channels, rate)])
+            x = torch.cat([sound("noise", channels, rate, 9000), sound("burst", channels, rate, 9000)])
             assert torch.equal(find(name)(rate)(x, u), find(name)(rate, gradient="fd")(x, u))
 
 
@@ -88,7 +76,7 @@ def test_moving_controls_are_the_plugin_block_by_block(name, frames):
 def test_streaming_with_new_values_is_the_plugin_streamed(name, pedalboard):
     """New values every 250 samples: each ramp is cut short; and then a rest in which the last ramp ends."""
     draws = _draws(name, 5, 0)
-    x = _signal("noise", 2, 44100)
+    x = sound("noise", 2, 44100, 9000)
     plugin, effect = _by_hand(pedalboard, name, draws[0], 44100, 2), find(name)()
     state = None
     for index, (a, b) in enumerate(itertools.pairwise((0, 250, 500, 750, 1000, 9000))):
@@ -102,7 +90,7 @@ def test_streaming_with_new_values_is_the_plugin_streamed(name, pedalboard):
 @pytest.mark.parametrize("name", ["Chorus", "Phaser", "Flanger"])
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 def test_streams_to_the_bit(name, dtype):
-    x = _signal("noise", 2, 44100).to(dtype)
+    x = sound("noise", 2, 44100, 9000).to(dtype)
     effect, state, blocks = find(name)(), None, []
     values = {**_draws(name, 1, 1)[0], "rate_hz": 3.0, "feedback": 0.5}
     for a, b in itertools.pairwise((0, 1, 2, 4, 5, 32, 33, 5000, 9000)):

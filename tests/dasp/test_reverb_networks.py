@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
+from sounds import sound, white
 
 from dasp.atoms.network import Network, network_reference
 from dasp.effects import find
@@ -16,23 +17,6 @@ from dasp.effects.plate import Plate
 from dasp.effects.spring import Spring, stretch_of
 
 HOP = 32
-
-
-def _signal(kind: str, channels: int, rate: int, samples: int, seed: int) -> torch.Tensor:
-    generator = np.random.default_rng(seed)
-    if kind == "noise":
-        x = 0.3 * generator.standard_normal((channels, samples))
-    elif kind == "impulse":
-        x = np.zeros((channels, samples))
-        x[:, 100] = 1.0
-    else:
-        t = np.arange(samples) / rate
-        x = np.stack([np.sin(2 * np.pi * f * t) * np.exp(-3 * t) for f in 220 * (1 + np.arange(channels))])
-    return torch.tensor(x, dtype=torch.float32)[None]
-
-
-def _noise(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def _everything() -> Network:
@@ -53,15 +37,15 @@ def _everything() -> Network:
 
 @pytest.mark.parametrize("frames", [1, 600])
 def test_the_network_kernel_is_its_reference(frames):
-    net, x = _everything(), _noise(2, 2, 600)
+    net, x = _everything(), white(2, 2, 600)
     low = torch.tensor([3.3, 4.2, 0.2, -0.6, 0.3, 0.3, 0.2], dtype=torch.float64)[:, None]
     high = torch.tensor([17.7, 29.4, 0.4, 0.6, 0.6, 0.6, 0.4], dtype=torch.float64)[:, None]
     params = low + (high - low) * torch.rand(2, 7, frames, dtype=torch.float64)
     inputs = [t.requires_grad_() for t in (x, params)]
-    state = 0.1 * _noise(2, sum(net.sizes), seed=1)
+    state = 0.1 * white(2, sum(net.sizes), seed=1)
     ours, reference = net.run(*inputs, state), network_reference(*inputs, state, net)
     torch.testing.assert_close(ours, reference, rtol=1e-11, atol=1e-11)
-    g = _noise(*ours[0].shape, seed=2)
+    g = white(*ours[0].shape, seed=2)
     grads = [torch.autograd.grad(y, inputs, g) for y, _ in (ours, reference)]
     for a, b in zip(*grads, strict=True):
         assert (b != 0).all(1).any()
@@ -106,7 +90,7 @@ def test_a_network_falls_silent_at_every_corner(name):
     effect = find(name)(8000)
     corners = torch.tensor(list(itertools.product((0.0, 1.0), repeat=len(effect.controls))), dtype=torch.float64)
     x = torch.zeros(len(corners), 2, 30000)
-    x[..., :1000] = _noise(2, 1000).float().sign()
+    x[..., :1000] = white(2, 1000).float().sign()
     for u in (corners, torch.stack([corners, corners.flip(0)] * 15, -1)):
         y = effect(x, u)
         assert y.isfinite().all() and y.abs().amax() < 100
@@ -146,7 +130,7 @@ def test_shaped_noise_is_white_at_rest_and_one_room_at_every_rate():
 
 
 def test_another_seed_is_another_room_and_bands_above_nyquist_have_no_gradient():
-    x = _noise(1, 1, 4000)
+    x = white(1, 1, 4000)
     assert not torch.allclose(NoiseShapedReverb(seed=0)(x), NoiseShapedReverb(seed=1)(x))
     effect = NoiseShapedReverb(8000)
     u = torch.full((1, 25), 0.5, dtype=torch.float64, requires_grad=True)
@@ -166,7 +150,7 @@ def _late(x: np.ndarray, samples: int) -> np.ndarray:
 
 def test_a_plate_is_the_published_one_until_its_loop_closes():
     """At the published rate, from scipy's filters in a row: what comes round is first heard after 4217 + 3163 + 353 samples."""
-    x = _noise(1, 2, 7800)
+    x = white(1, 2, 7800)
     band, decay, damp, g = 0.6, 0.45, 0.3, 0.7
     settings = {"bandwidth": band, "decay": decay, "damping": damp, "input_diffusion": g}
     y = Plate(29761)(x, mix=1.0, pre_delay_ms=1000 * 100 / 29761, **settings)[0].numpy()
@@ -199,7 +183,7 @@ def test_a_plates_decay_follows_its_loop(rate, decay):
 
 def test_a_plates_gradients_are_right_where_the_loop_has_closed():
     """At 8 kHz, where what came round is heard within the signal."""
-    x = _noise(1, 2, 6000).requires_grad_()
+    x = white(1, 2, 6000).requires_grad_()
     for frames in (1, 6):
         u = (0.05 + 0.3 * torch.rand(1, 6, frames, dtype=torch.float64)).requires_grad_()
         assert torch.autograd.gradcheck(Plate(8000), (x, u), fast_mode=True, atol=1e-4, rtol=1e-3)
@@ -241,7 +225,7 @@ def test_a_springs_echo_chirps_up_to_the_transition_frequency(rate):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", ["FeedbackDelayNetwork", "Plate", "Spring"])
 def test_a_network_in_blocks_is_the_whole_to_the_bit(name, dtype):
-    effect, x = find(name)(22050), _noise(2, 2, HOP * 300).to(dtype)
+    effect, x = find(name)(22050), white(2, 2, HOP * 300).to(dtype)
     moving = torch.rand(2, len(effect.controls), 300, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     for u in (moving[..., 0], moving):
         whole, state, blocks = effect(x, u), None, []
@@ -253,7 +237,7 @@ def test_a_network_in_blocks_is_the_whole_to_the_bit(name, dtype):
 
 
 def test_shaped_noise_in_blocks_is_the_whole_to_the_bit():
-    effect, x = NoiseShapedReverb(), _signal("noise", 2, 44100, 9000, 0)
+    effect, x = NoiseShapedReverb(), sound("noise", 2, 44100, 9000, 0)
     state, blocks = None, []
     for a, b in itertools.pairwise((0, 1, 1, 4000, 9000)):
         y, state = effect.stream(x[..., a:b], state)

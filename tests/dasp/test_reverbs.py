@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from sounds import sound, white
 
 from dasp.atoms import freeverb
 from dasp.chain import Chain
@@ -12,23 +13,6 @@ from dasp.effects.convolution import Convolution, convolution
 from dasp.effects.reverb import Reverb
 
 HOP = 32
-
-
-def _signal(kind: str, channels: int, rate: int, samples: int, seed: int) -> torch.Tensor:
-    generator = np.random.default_rng(seed)
-    if kind == "noise":
-        x = 0.3 * generator.standard_normal((channels, samples))
-    elif kind == "impulse":
-        x = np.zeros((channels, samples))
-        x[:, 100] = 1.0
-    else:
-        t = np.arange(samples) / rate
-        x = np.stack([np.sin(2 * np.pi * f * t) * np.exp(-3 * t) for f in 220 * (1 + np.arange(channels))])
-    return torch.tensor(x, dtype=torch.float32)[None]
-
-
-def _noise(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 CASES = [
@@ -40,7 +24,7 @@ CASES = [
 @pytest.mark.parametrize(("rate", "channels", "kind"), CASES)
 def test_reverb_is_the_plugin_to_the_bit(pedalboard, rate, channels, kind):
     generator = np.random.default_rng(rate + channels)
-    x = _signal(kind, channels, rate, 9000, channels)
+    x = sound(kind, channels, rate, 9000, channels)
     for _ in range(10):
         values = {q.name: float(v) for q, v in zip(Reverb.controls, generator.random(5), strict=True)}
         theirs = pedalboard.Reverb(**values)(x[0].numpy(), rate)
@@ -63,7 +47,7 @@ def _by_hand(pedalboard, x: np.ndarray, values: dict[str, np.ndarray], rate: int
 def test_reverb_glides_as_the_plugin_does_to_the_bit(pedalboard, rate, channels):
     generator = torch.Generator().manual_seed(rate)
     for case in range(10):
-        x = _signal(("noise", "impulse", "burst")[case % 3], channels, rate, HOP * 150, case)
+        x = sound(("noise", "impulse", "burst")[case % 3], channels, rate, HOP * 150, case)
         u = torch.rand(1, 5, 150, generator=generator, dtype=torch.float64)
         u[..., 40:100] = u[..., 40:41]  # long enough for the glide to arrive
         u[:, :, 120:] = u[:, :, :1] if case % 2 else u[:, :, 120:]
@@ -76,7 +60,7 @@ def test_reverb_glides_as_the_plugin_does_to_the_bit(pedalboard, rate, channels)
 
 @pytest.mark.parametrize("moving", [False, True])
 def test_reverb_in_blocks_is_the_whole_to_the_bit(moving):
-    x, effect = _signal("noise", 2, 44100, HOP * 100, 0), Reverb()
+    x, effect = sound("noise", 2, 44100, HOP * 100, 0), Reverb()
     u = torch.rand(1, 5, 100, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     u = u if moving else u[..., 0]
     whole, state, blocks = effect(x, u), None, []
@@ -88,7 +72,7 @@ def test_reverb_in_blocks_is_the_whole_to_the_bit(moving):
 
 
 def test_reverb_glides_between_blocks_of_different_settings_as_the_plugin_does(pedalboard):
-    x, effect = _signal("noise", 2, 44100, 4096, 0), Reverb()
+    x, effect = sound("noise", 2, 44100, 4096, 0), Reverb()
     plugin = pedalboard.Reverb(room_size=0.2, wet_level=0.9)
     first = plugin.process(x[0, :, :2048].numpy(), 44100, reset=False)
     plugin.room_size, plugin.wet_level, plugin.freeze_mode = 0.8, 0.4, 1.0
@@ -100,7 +84,7 @@ def test_reverb_glides_between_blocks_of_different_settings_as_the_plugin_does(p
 
 
 def test_a_frozen_room_is_the_plugins_and_ignores_its_size(pedalboard):
-    x = _signal("noise", 2, 44100, 5000, 0)
+    x = sound("noise", 2, 44100, 5000, 0)
     effect = Reverb(freeze_mode=1.0)
     for kind in ("autodiff", "fd"):
         frozen = Reverb(freeze_mode=1.0, gradient=kind)(x, room_size=0.9)
@@ -113,13 +97,13 @@ def test_a_frozen_room_is_the_plugins_and_ignores_its_size(pedalboard):
 @pytest.mark.parametrize("frames", [1, 700])
 @pytest.mark.parametrize("sides", [1, 2])
 def test_freeverbs_kernel_is_its_reference(frames, sides):
-    feed, lengths = _noise(2, 1, frames if frames > 1 else 700), freeverb.line_lengths(8000, sides)
+    feed, lengths = white(2, 1, frames if frames > 1 else 700), freeverb.line_lengths(8000, sides)
     f, d = (0.3 + 0.5 * torch.rand(2, frames, dtype=torch.float64) for _ in range(2))
-    state = 0.1 * _noise(2, sum(lengths) + len(freeverb.COMBS) * sides, seed=1)
+    state = 0.1 * white(2, sum(lengths) + len(freeverb.COMBS) * sides, seed=1)
     inputs = [t.requires_grad_() for t in (feed, f, d)]
     out = [run(*inputs, *rest) for run, rest in _ways(state, lengths)]
     torch.testing.assert_close(out[0], out[1], rtol=1e-12, atol=1e-12)
-    g = _noise(*out[0][0].shape, seed=2)
+    g = white(*out[0][0].shape, seed=2)
     for ours, reference in zip(*(torch.autograd.grad(y, inputs, g) for y, _ in out), strict=True):
         assert reference.abs().max() > 1e-3
         torch.testing.assert_close(ours, reference, rtol=1e-9, atol=1e-12)
@@ -131,7 +115,7 @@ def _ways(state, lengths):
 
 def test_every_frame_of_a_reverb_has_a_gradient():
     u = torch.rand(1, 5, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
-    Reverb()(_signal("noise", 2, 44100, 40 * 128, 0), u).square().sum().backward()
+    Reverb()(sound("noise", 2, 44100, 40 * 128, 0), u).square().sum().backward()
     # A comb's first echo comes after 1116 samples, so feedback that came later cannot be heard yet.
     assert (u.grad[0, 2:] != 0).all() and (u.grad[0, :2, :20] != 0).all()
 
@@ -149,7 +133,7 @@ def _response(generator: np.random.Generator, samples: int) -> np.ndarray:
 @pytest.mark.parametrize(("rate", "channels", "kind"), CASES)
 def test_convolution_is_the_plugin(pedalboard, rate, channels, kind):
     generator = np.random.default_rng(rate + channels)
-    x = _signal(kind, channels, rate, 6000, channels)
+    x = sound(kind, channels, rate, 6000, channels)
     for case in range(10):
         h, mix = _response(generator, int(10 ** generator.uniform(0.5, 4.5))), float(generator.random())
         ir_rate = (None, 48000, 22050)[case % 3]
@@ -161,7 +145,7 @@ def test_convolution_is_the_plugin(pedalboard, rate, channels, kind):
 @pytest.mark.parametrize("channels", [1, 2])
 def test_convolution_glides_as_the_plugin_does(pedalboard, channels):
     h = _response(np.random.default_rng(1), 700)
-    x = _signal("noise", channels, 44100, HOP * 200, 0)
+    x = sound("noise", channels, 44100, HOP * 200, 0)
     u = torch.rand(1, 1, 200, dtype=torch.float64)
     u[..., 40:140] = u[..., 40:41]
     plugin, blocks = pedalboard.Convolution(h, mix=float(u[0, 0, 0]), sample_rate=44100), []
@@ -174,7 +158,7 @@ def test_convolution_glides_as_the_plugin_does(pedalboard, channels):
 
 
 def test_convolution_in_blocks_is_the_whole():
-    x, effect = _signal("noise", 2, 44100, 5000, 0), Convolution(learnable=False)
+    x, effect = sound("noise", 2, 44100, 5000, 0), Convolution(learnable=False)
     assert not list(effect.parameters())
     state, blocks = None, []
     for a, b in itertools.pairwise((0, 1, 1, 900, 5000)):
@@ -185,8 +169,8 @@ def test_convolution_in_blocks_is_the_whole():
 
 @pytest.mark.parametrize("normalise", [False, True])
 def test_the_impulse_response_has_the_true_gradient(normalise):
-    x = _noise(2, 2, 300)
-    h = _noise(2, 50, seed=1).requires_grad_()
+    x = white(2, 2, 300)
+    h = white(2, 50, seed=1).requires_grad_()
 
     def loss(h: torch.Tensor) -> torch.Tensor:
         return convolution(x, mix=0.7, impulse_response=h.expand(2, -1, -1), normalise=normalise)
@@ -198,9 +182,9 @@ def test_the_impulse_response_has_the_true_gradient(normalise):
 
 
 def test_an_impulse_response_is_learnt_through_the_plugin():
-    target = Convolution(impulse_response=_noise(1, 40, seed=3).float(), learnable=False)
-    effect = Chain(Convolution(impulse_response=_noise(1, 40, seed=4).float()), gradient="fd")
-    x = _noise(1, 1, 2000).float()
+    target = Convolution(impulse_response=white(1, 40, seed=3).float(), learnable=False)
+    effect = Chain(Convolution(impulse_response=white(1, 40, seed=4).float()), gradient="fd")
+    x = white(1, 1, 2000).float()
     goal = target(x, mix=1.0)
     optimiser = torch.optim.Adam(effect.parameters(), lr=0.15)
     losses = []
