@@ -9,63 +9,106 @@ Controls of any one shape -> rows b0, b1, b2, a1, a2 (a0 = 1) stacked in `dim`; 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
+from dasp.atoms._library import call, native
 from dasp.atoms.libm import libm
 from dasp.atoms.precision import as_plugin
+from gradients.batching import batched
 
 BUTTERWORTH_Q = 0.5**0.5
+KINDS = (
+    "low_shelf",
+    "high_shelf",
+    "peak",
+    "low_pass",
+    "high_pass",
+    "band_pass",
+    "notch",
+    "all_pass",
+    "butterworth_low_pass",
+    "butterworth_high_pass",
+)
+"""In the kernel's order. The first five are Pedalboard's."""
+_PLUGINS = KINDS[:5]
 _Rows = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
+def sections(
+    kinds: Sequence[str], frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype
+) -> Tensor:
+    """The coefficients of several sections at once, as `biquad` takes them.
+
+    Args:
+        kinds: of KINDS, one a section.
+        frequency, gain_db, q: (B, S, K), or what broadcasts to it; float64. A kind without a gain or a Q ignores it.
+        sample_rate: in Hz.
+        dtype: the audio's; for float32 the coefficients that Pedalboard has are the plugin's.
+
+    Returns:
+        (B, S, 5, K), float64. Second derivatives are refused.
+    """
+    controls = torch.broadcast_tensors(frequency, gain_db, q)
+    if controls[0].ndim != 3 or controls[0].shape[1] != len(kinds):
+        raise ValueError(
+            f"sections: frequency, gain_db and q must broadcast to (batch, {len(kinds)}, frames) for {', '.join(kinds)}; "
+            f"got {tuple(controls[0].shape)}."
+        )
+    if not native(controls[0]):
+        return sections_reference(kinds, *controls, sample_rate, dtype)
+    return _Design.apply(*controls, [KINDS.index(k) for k in kinds], float(sample_rate), dtype != torch.float64)
+
+
 def low_shelf(frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
-    return _design(_low_shelf_rows, frequency, gain_db, q, sample_rate, dtype, dim)
+    return _section("low_shelf", frequency, gain_db, q, sample_rate, dtype, dim)
 
 
 def high_shelf(frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
-    return _design(_high_shelf_rows, frequency, gain_db, q, sample_rate, dtype, dim)
+    return _section("high_shelf", frequency, gain_db, q, sample_rate, dtype, dim)
 
 
 def peak(frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
-    return _design(_peak_rows, frequency, gain_db, q, sample_rate, dtype, dim)
+    return _section("peak", frequency, gain_db, q, sample_rate, dtype, dim)
 
 
 def low_pass(frequency: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
     """First order, by the bilinear transform: H = k (1 + 1/z) / (k + 1 + (k - 1)/z), k = tan(pi f / fs)."""
-    return _first_order(lambda k: (k, k), frequency, sample_rate, dtype, dim)
+    return _section("low_pass", frequency, 0.0, 1.0, sample_rate, dtype, dim)
 
 
 def high_pass(frequency: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
     """First order, by the bilinear transform: H = (1 - 1/z) / (k + 1 + (k - 1)/z)."""
-    return _first_order(lambda k: (torch.ones_like(k), -torch.ones_like(k)), frequency, sample_rate, dtype, dim)
+    return _section("high_pass", frequency, 0.0, 1.0, sample_rate, dtype, dim)
 
 
 def band_pass(frequency: Tensor, q: float | Tensor, sample_rate: float, dim: int = -2) -> Tensor:
     """Second order, gain 1 at its centre. float64."""
-    return _resonant(lambda alpha, swing: (alpha, 0 * alpha, -alpha), frequency, q, sample_rate, dim)
+    return _section("band_pass", frequency, 0.0, q, sample_rate, torch.float64, dim)
 
 
 def notch(frequency: Tensor, q: float | Tensor, sample_rate: float, dim: int = -2) -> Tensor:
     """Second order. float64."""
-    return _resonant(lambda alpha, swing: (torch.ones_like(alpha), swing, torch.ones_like(alpha)), frequency, q, sample_rate, dim)
+    return _section("notch", frequency, 0.0, q, sample_rate, torch.float64, dim)
 
 
 def all_pass(frequency: Tensor, q: float | Tensor, sample_rate: float, dim: int = -2) -> Tensor:
     """Second order. float64."""
-    return _resonant(lambda alpha, swing: (1 - alpha, swing, 1 + alpha), frequency, q, sample_rate, dim)
+    return _section("all_pass", frequency, 0.0, q, sample_rate, torch.float64, dim)
 
 
 def butterworth_low_pass(frequency: Tensor, sample_rate: float, dim: int = -2) -> Tensor:
     """Second order. float64."""
-    return _resonant(lambda alpha, swing: _squared(1 + swing / 2, 1), frequency, BUTTERWORTH_Q, sample_rate, dim)
+    return _section("butterworth_low_pass", frequency, 0.0, BUTTERWORTH_Q, sample_rate, torch.float64, dim)
 
 
 def butterworth_high_pass(frequency: Tensor, sample_rate: float, dim: int = -2) -> Tensor:
     """Second order. float64."""
-    return _resonant(lambda alpha, swing: _squared(1 - swing / 2, -1), frequency, BUTTERWORTH_Q, sample_rate, dim)
+    return _section("butterworth_high_pass", frequency, 0.0, BUTTERWORTH_Q, sample_rate, torch.float64, dim)
 
 
 def highest(sample_rate: float) -> float:
@@ -73,61 +116,80 @@ def highest(sample_rate: float) -> float:
     return sample_rate / 2 - 100
 
 
-def _first_order(
-    numerator: Callable[[Tensor], tuple[Tensor, Tensor]], frequency: Tensor, sample_rate: float, dtype: torch.dtype, dim: int
-) -> Tensor:
-    def rows(k: Tensor) -> _Rows:
-        zero = torch.zeros_like(k)
-        return *numerator(k), zero, k + 1, k - 1, zero
-
-    f = frequency.clamp_max(highest(sample_rate))
-    exact = _normalised(rows(torch.tan(math.pi * f / sample_rate)), dim)
-    if dtype == torch.float64:
-        return exact
-    with torch.no_grad():
-        k = libm("tanf", f.float() * torch.tensor(math.pi, dtype=torch.float32).to(f.device) / sample_rate)
-        rounded = _normalised(rows(k), dim)
-    return as_plugin(exact, rounded)
-
-
-def _squared(gain: Tensor, sign: int) -> tuple[Tensor, Tensor, Tensor]:
-    """gain / 2 (1 +- 1/z)^2."""
-    return gain / 2, sign * gain, gain / 2
-
-
-def _resonant(
-    numerator: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
+def _section(
+    kind: str,
     frequency: Tensor,
+    gain_db: float | Tensor,
     q: float | Tensor,
-    rate: float,
+    sample_rate: float,
+    dtype: torch.dtype,
     dim: int,
 ) -> Tensor:
-    w = 2 * math.pi * frequency.clamp(0.01, highest(rate)) / rate
-    alpha, swing = torch.sin(w) / (2 * q), -2 * torch.cos(w)
-    return _normalised((*numerator(alpha, swing), 1 + alpha, swing, 1 - alpha), dim)
+    """One section for each element of the controls, whatever their shape."""
+    controls = [torch.as_tensor(v, dtype=torch.float64, device=frequency.device) for v in (frequency, gain_db, q)]
+    controls = torch.broadcast_tensors(*controls)
+    shape = controls[0].shape
+    items = shape[0] if shape else 1  # the batch stays in front: vmap and blocks fold into it
+    flat = (c.reshape(items, 1, -1) for c in controls)
+    out = sections([kind], *flat, sample_rate, dtype)[:, 0].transpose(1, 2)
+    return out.reshape(*shape, 5).movedim(-1, dim)
 
 
-def _design(
-    rows: Callable[..., _Rows], frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype, dim: int
+def sections_reference(
+    kinds: Sequence[str], frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype
 ) -> Tensor:
-    nyquist = highest(sample_rate)
-    w = 2 * math.pi * frequency.clamp(0.01, nyquist).clamp_min(2.0) / sample_rate
-    exact = _normalised(rows(10 ** (gain_db / 40), torch.sin(w), torch.cos(w), q), dim)
-    if dtype == torch.float64:
-        return exact
-    with torch.no_grad():
-        # Same formulas, float32, in the plugin's order of operations and with libm's functions.
-        f, g, q = frequency.detach().float(), gain_db.detach().float(), q.detach().float()
-        a = _root(libm("powf", g.new_tensor(10.0), g * 0.05))
-        w = f.clamp(0.01, nyquist).clamp_min(2.0) * (2 * torch.tensor(math.pi, dtype=torch.float32)).to(f)
-        w = w / sample_rate
-        rounded = _normalised(rows(a, libm("sinf", w), libm("cosf", w), q), dim)
-    return as_plugin(exact, rounded)
+    """The same in plain torch: the oracle, and the fallback."""
+    nyquist, rows = highest(sample_rate), []
+    for kind, f, db, quality in zip(kinds, frequency.unbind(1), gain_db.unbind(1), q.unbind(1), strict=True):
+        if kind in ("low_pass", "high_pass"):
+            f = f.clamp_max(nyquist)
+            exact = _first_order_rows(kind, torch.tan(math.pi * f / sample_rate))
+        elif kind in _PLUGINS:
+            w = 2 * math.pi * f.clamp(0.01, nyquist).clamp_min(2.0) / sample_rate
+            exact = _COOKBOOK[kind](10 ** (db / 40), torch.sin(w), torch.cos(w), quality)
+        else:
+            w = 2 * math.pi * f.clamp(0.01, nyquist) / sample_rate
+            exact = _resonant_rows(kind, torch.sin(w) / (2 * quality), -2 * torch.cos(w))
+        exact = _normalised(exact)
+        if dtype != torch.float64 and kind in _PLUGINS:
+            narrow = (t.detach().float() for t in (f, db, quality))
+            exact = as_plugin(exact, _normalised(_plugin_rows(kind, *narrow, sample_rate)))
+        rows.append(exact)
+    return torch.stack(rows, 1)
 
 
-def _normalised(rows: _Rows, dim: int) -> Tensor:
+def _plugin_rows(kind: str, f: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float) -> _Rows:
+    """The same formulas in float32, in the plugin's order of operations and with libm's functions."""
+    pi = torch.tensor(math.pi, dtype=torch.float32).to(f.device)
+    if kind in ("low_pass", "high_pass"):
+        return _first_order_rows(kind, libm("tanf", f * pi / sample_rate))
+    w = f.clamp(0.01, highest(sample_rate)).clamp_min(2.0) * (2 * pi) / sample_rate
+    a = _root(libm("powf", f.new_tensor(10.0), gain_db * 0.05))
+    return _COOKBOOK[kind](a, libm("sinf", w), libm("cosf", w), q)
+
+
+def _normalised(rows: _Rows) -> Tensor:
     b0, b1, b2, a0, a1, a2 = torch.broadcast_tensors(*rows)
-    return torch.stack([b0, b1, b2, a1, a2], dim) * (1 / a0).unsqueeze(dim)
+    return torch.stack([b0, b1, b2, a1, a2], 1) * (1 / a0).unsqueeze(1)
+
+
+def _first_order_rows(kind: str, k: Tensor) -> _Rows:
+    one, zero = torch.ones_like(k), torch.zeros_like(k)
+    b0, b1 = (k, k) if kind == "low_pass" else (one, -one)
+    return b0, b1, zero, k + 1, k - 1, zero
+
+
+def _resonant_rows(kind: str, alpha: Tensor, swing: Tensor) -> _Rows:
+    one = torch.ones_like(alpha)
+    low, high = 1 + swing / 2, 1 - swing / 2
+    numerators = {
+        "band_pass": (alpha, 0 * alpha, -alpha),
+        "notch": (one, swing, one),
+        "all_pass": (1 - alpha, swing, 1 + alpha),
+        "butterworth_low_pass": (low / 2, low, low / 2),
+        "butterworth_high_pass": (high / 2, -high, high / 2),
+    }
+    return *numerators[kind], 1 + alpha, swing, 1 - alpha
 
 
 def _root(t: Tensor) -> Tensor:
@@ -168,3 +230,64 @@ def _peak_rows(a: Tensor, sin: Tensor, cos: Tensor, q: Tensor) -> _Rows:
     swing = -2 * cos
     wide, narrow = alpha * a, alpha / a
     return 1 + wide, swing, 1 - wide, 1 + narrow, swing, 1 - narrow
+
+
+_COOKBOOK = {"low_shelf": _low_shelf_rows, "high_shelf": _high_shelf_rows, "peak": _peak_rows}
+
+
+@torch.library.custom_op("dasp::design", mutates_args=())
+def _forward(frequency: Tensor, gain_db: Tensor, q: Tensor, kinds: list[int], sample_rate: float, single: bool) -> Tensor:
+    controls = [c.contiguous() for c in (frequency, gain_db, q)]
+    batch, count, frames = frequency.shape
+    out = frequency.new_empty(batch, count, 5, frames)
+    rate, codes = torch.tensor([sample_rate], dtype=torch.float64), torch.tensor(kinds)
+    call("design", *controls, rate, codes, out, int(single), batch, count, frames)
+    return out
+
+
+@_forward.register_fake
+def _(frequency: Tensor, gain_db: Tensor, q: Tensor, kinds: list[int], sample_rate: float, single: bool) -> Tensor:
+    batch, count, frames = frequency.shape
+    return frequency.new_empty(batch, count, 5, frames)
+
+
+@torch.library.custom_op("dasp::design_backward", mutates_args=())
+def _backward(
+    g: Tensor, frequency: Tensor, gain_db: Tensor, q: Tensor, kinds: list[int], sample_rate: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    g, *controls = (t.contiguous() for t in (g, frequency, gain_db, q))
+    out = [torch.empty_like(controls[0]) for _ in range(3)]
+    rate, codes = torch.tensor([sample_rate], dtype=torch.float64), torch.tensor(kinds)
+    call("design_backward", g, *controls, rate, codes, *out, *frequency.shape)
+    return out[0], out[1], out[2]
+
+
+@_backward.register_fake
+def _(
+    g: Tensor, frequency: Tensor, gain_db: Tensor, q: Tensor, kinds: list[int], sample_rate: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    return frequency.new_empty(frequency.shape), gain_db.new_empty(gain_db.shape), q.new_empty(q.shape)
+
+
+for _op in (_forward, _backward):
+    _op.register_vmap(batched(_op))
+
+
+class _Design(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        frequency: Tensor, gain_db: Tensor, q: Tensor, kinds: list[int], sample_rate: float, single: bool
+    ) -> Tensor:
+        return _forward(frequency, gain_db, q, kinds, sample_rate, single)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        *controls, ctx.kinds, ctx.sample_rate, _ = inputs
+        ctx.save_for_backward(*controls)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple:  # type: ignore[override]
+        return *_backward(g, *ctx.saved_tensors, ctx.kinds, ctx.sample_rate), None, None, None

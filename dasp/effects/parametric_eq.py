@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dasp.atoms.design import high_shelf, low_shelf, peak
+from dasp.atoms.design import sections
 from dasp.atoms.level import as_controls
 from dasp.effect import Effect
 from dasp.effects._filter import band, filtered
@@ -21,6 +21,7 @@ BANDS: dict[str, tuple[str, tuple[Param, Param, Param]]] = {
     "peak4": ("PeakFilter", band("peak4_", 1000.0, 18000.0, 6000.0)),
     "high_shelf": ("HighShelfFilter", band("high_shelf_", 1000.0, 20000.0, 10000.0)),
 }
+_KINDS = ("low_shelf", "peak", "peak", "peak", "peak", "high_shelf")
 
 
 def parametric_eq(
@@ -57,24 +58,22 @@ def parametric_eq(
         state: a dict that carries the filters' memory between blocks.
         hop: length of the blocks in which the plugin would get controls that vary in time.
     """
-    low_hz, low_db, low_q = as_controls(x, low_shelf_cutoff_frequency_hz, low_shelf_gain_db, low_shelf_q)
-    high_hz, high_db, high_q = as_controls(x, high_shelf_cutoff_frequency_hz, high_shelf_gain_db, high_shelf_q)
+    frequency = (
+        low_shelf_cutoff_frequency_hz,
+        peak1_cutoff_frequency_hz,
+        peak2_cutoff_frequency_hz,
+        peak3_cutoff_frequency_hz,
+        peak4_cutoff_frequency_hz,
+        high_shelf_cutoff_frequency_hz,
+    )
+    gain_db = (low_shelf_gain_db, peak1_gain_db, peak2_gain_db, peak3_gain_db, peak4_gain_db, high_shelf_gain_db)
+    q = (low_shelf_q, peak1_q, peak2_q, peak3_q, peak4_q, high_shelf_q)
 
-    def together(*values: float | Tensor) -> Tensor:
-        """(B, 4, 1 or T): the four peaks are designed in one go."""
+    def together(values: tuple[float | Tensor, ...]) -> Tensor:
+        """(B, 6, 1 or T)."""
         return torch.cat(torch.broadcast_tensors(*as_controls(x, *values)), dim=1)
 
-    frequencies = together(
-        peak1_cutoff_frequency_hz, peak2_cutoff_frequency_hz, peak3_cutoff_frequency_hz, peak4_cutoff_frequency_hz
-    )
-    gains, qs = together(peak1_gain_db, peak2_gain_db, peak3_gain_db, peak4_gain_db), together(peak1_q, peak2_q, peak3_q, peak4_q)
-    sections = [
-        low_shelf(low_hz, low_db, low_q, sample_rate, x.dtype),
-        peak(frequencies, gains, qs, sample_rate, x.dtype),
-        high_shelf(high_hz, high_db, high_q, sample_rate, x.dtype),
-    ]
-    frames = max(s.shape[-1] for s in sections)
-    sos = torch.cat([s.expand(*s.shape[:-1], frames) for s in sections], dim=1)
+    sos = sections(_KINDS, together(frequency), together(gain_db), together(q), sample_rate, x.dtype)
     return filtered(x, sos, state, hop)
 
 

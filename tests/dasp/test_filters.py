@@ -10,6 +10,7 @@ from sounds import white
 
 import dasp
 from dasp.atoms.biquad import biquad, biquad_reference
+from dasp.atoms.design import KINDS, sections, sections_reference
 from dasp.atoms.ladder import ladder, ladder_reference
 from dasp.atoms.ramp import ramp, ramp_reference
 from dasp.effects import find
@@ -374,3 +375,25 @@ def test_ramp_kernel_is_its_reference_at_rest_too(length):
         results.append((y, after[..., [0, 1, 3]], *torch.autograd.grad(y, target, g)))
     for ours, reference in zip(*results, strict=True):
         torch.testing.assert_close(ours, reference, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_design_kernel_is_its_reference(dtype):
+    generator = torch.Generator().manual_seed(3)
+    kinds = KINDS
+    f = 10 ** (torch.rand(4, len(kinds), 5, generator=generator, dtype=torch.float64) * 4.4 + 0.2)  # 1.6 Hz to beyond fs / 2
+    gain = torch.randn(4, len(kinds), 5, generator=generator, dtype=torch.float64) * 12
+    q = torch.rand(4, len(kinds), 5, generator=generator, dtype=torch.float64) * 8 + 0.1
+    controls = [t.requires_grad_() for t in (f, gain, q)]
+    ours = sections(kinds, *controls, 44100, dtype)
+    theirs = sections_reference(kinds, *controls, 44100, dtype)
+    if dtype == torch.float32:
+        plugins = slice(0, 5)
+        assert torch.equal(ours[:, plugins], theirs[:, plugins]) and torch.equal(
+            ours[:, plugins].float().double(), ours[:, plugins]
+        )
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
+    g = torch.randn(ours.shape, generator=generator, dtype=torch.float64)
+    for name, a, b in zip("fgq", *(torch.autograd.grad(y, controls, g) for y in (ours, theirs)), strict=True):
+        scale = b.abs().amax(2, keepdim=True).clamp_min(1e-9)
+        torch.testing.assert_close(a / scale, b / scale, rtol=1e-7, atol=1e-7, msg=name)
