@@ -53,15 +53,15 @@ def sections(
     Returns:
         (B, S, 5, K), float64. Second derivatives are refused.
     """
-    controls = torch.broadcast_tensors(frequency, gain_db, q)
-    if controls[0].ndim != 3 or controls[0].shape[1] != len(kinds):
+    frequency, gain_db, q = torch.broadcast_tensors(frequency, gain_db, q)
+    if frequency.ndim != 3 or frequency.shape[1] != len(kinds):
         raise ValueError(
             f"sections: frequency, gain_db and q must broadcast to (batch, {len(kinds)}, frames) for {', '.join(kinds)}; "
-            f"got {tuple(controls[0].shape)}."
+            f"got {tuple(frequency.shape)}."
         )
-    if not native(controls[0]):
-        return sections_reference(kinds, *controls, sample_rate, dtype)
-    return _Design.apply(*controls, [KINDS.index(k) for k in kinds], float(sample_rate), dtype != torch.float64)
+    if not native(frequency):
+        return sections_reference(kinds, frequency, gain_db, q, sample_rate, dtype)
+    return _Design.apply(frequency, gain_db, q, [KINDS.index(k) for k in kinds], float(sample_rate), dtype != torch.float64)
 
 
 def low_shelf(frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
@@ -130,8 +130,8 @@ def _section(
     controls = torch.broadcast_tensors(*controls)
     shape = controls[0].shape
     items = shape[0] if shape else 1  # the batch stays in front: vmap and blocks fold into it
-    flat = (c.reshape(items, 1, -1) for c in controls)
-    out = sections([kind], *flat, sample_rate, dtype)[:, 0].transpose(1, 2)
+    f, db, quality = (c.reshape(items, 1, -1) for c in controls)
+    out = sections([kind], f, db, quality, sample_rate, dtype)[:, 0].transpose(1, 2)
     return out.reshape(*shape, 5).movedim(-1, dim)
 
 
@@ -152,8 +152,8 @@ def sections_reference(
             exact = _resonant_rows(kind, torch.sin(w) / (2 * quality), -2 * torch.cos(w))
         exact = _normalised(exact)
         if dtype != torch.float64 and kind in _PLUGINS:
-            narrow = (t.detach().float() for t in (f, db, quality))
-            exact = as_plugin(exact, _normalised(_plugin_rows(kind, *narrow, sample_rate)))
+            narrow = _plugin_rows(kind, f.detach().float(), db.detach().float(), quality.detach().float(), sample_rate)
+            exact = as_plugin(exact, _normalised(narrow))
         rows.append(exact)
     return torch.stack(rows, 1)
 
