@@ -38,10 +38,17 @@ def main(groups: tuple[str, ...], quick: bool, memory: bool, seed: int, json_pat
     from benchmarks.contest import Setup
     from benchmarks.page import page
     from benchmarks.results import dumps, machine, merged
+    from mixing.errors import UserError
+    from mixing.output import check_file, write_text
 
     def progress(message: str) -> None:
         print(f"[{time.monotonic() - start:5.0f} s] {message}", file=sys.stderr, flush=True)
 
+    for path in filter(None, (json_path, page_path)):
+        try:
+            check_file(path)
+        except UserError as error:
+            raise click.ClickException(str(error)) from None
     start = time.monotonic()
     setup = Setup(quick, memory and not quick, seed, progress, page_path.parent if page_path else None)
     new = {}
@@ -50,10 +57,10 @@ def main(groups: tuple[str, ...], quick: bool, memory: bool, seed: int, json_pat
         new[name] = replace(group, machine=machine(seed))
         if json_path is not None:
             # After every group, so that what was measured is kept whatever becomes of the next one.
-            json_path.write_text(dumps(in_order(merged(json_path, new))))
+            write_text(json_path, dumps(in_order(merged(json_path, new))))
     text = page(in_order(merged(json_path, new) if json_path else new))
     if page_path is not None:
-        page_path.write_text(text)
+        write_text(page_path, text)
     click.echo(text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -38,6 +39,10 @@ from dasp.effects.parametric_eq import BANDS
 KINDS = ("low_shelf", "peak", "peak", "peak", "peak", "high_shelf")
 FREQUENCIES = ((60, 200), (150, 500), (500, 1200), (1500, 4000), (4000, 9000), (6000, 12000))
 PARTS = ("cutoff_frequency_hz", "gain_db", "q")
+_THEIRS = zip(BANDS, ("low_shelf", "band0", "band1", "band2", "band3", "high_shelf"), strict=True)
+_RENAMED = zip(PARTS, ("cutoff_freq", "gain_db", "q_factor"), strict=True)
+renamed = {f"{band}_{part}": f"{b}_{p}" for (band, b), (part, p) in itertools.product(_THEIRS, _RENAMED)}
+"""Our controls' names -> dasp-pytorch's."""
 
 
 def case(size: Size, seed: int) -> tuple[Tensor, Controls]:
@@ -197,9 +202,6 @@ def philtorch(x: Tensor, controls: Controls) -> Work:
 def dasp_pytorch(x: Tensor, controls: Controls) -> Work:
     """Its own six-band equaliser, by sampling the frequency response."""
     equaliser = peer("dasp_pytorch").functional.parametric_eq
-    theirs = dict(zip(BANDS, ("low_shelf", "band0", "band1", "band2", "band3", "high_shelf"), strict=True))
-    names = {"cutoff_frequency_hz": "cutoff_freq", "gain_db": "gain_db", "q": "q_factor"}
-    renamed = {f"{band}_{part}": f"{theirs[band]}_{names[part]}" for band in BANDS for part in PARTS}
 
     def fn(x: Tensor, **controls: Tensor) -> Tensor:
         return equaliser(x, RATE, **{renamed[k]: v.to(x.dtype) for k, v in controls.items()})
