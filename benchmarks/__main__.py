@@ -19,8 +19,10 @@ GROUPS = (
     "strip",
     "start",
     "growth",
-    "gpu",
 )
+
+
+FILE = click.Path(path_type=Path)
 
 
 @click.command(help=f"Measure the groups named, or all: {', '.join(GROUPS)}.")
@@ -28,8 +30,8 @@ GROUPS = (
 @click.option("--quick", is_flag=True, help="Small sizes, one run each: to see that it works, not how fast it is.")
 @click.option("--memory/--no-memory", default=True, help="Measure memory, each contender in a process of its own.")
 @click.option("--seed", default=0, show_default=True, help="Of audio, controls and cotangents.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Put the figures here, among those of groups measured earlier.")
-@click.option("--page", "page_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the page here; pictures beside it.")
+@click.option("--json", "json_path", type=FILE, metavar="FILE", help="Put the figures here, beside those of other groups.")
+@click.option("--page", "page_path", type=FILE, metavar="FILE", help="Write the page here; pictures beside it.")
 def main(groups: tuple[str, ...], quick: bool, memory: bool, seed: int, json_path: Path | None, page_path: Path | None) -> None:
     import importlib
     import time

@@ -77,7 +77,7 @@ def _curve(level: Tensor, c: Controls) -> Tensor:
 
 
 def _decibel_design(x: Tensor, linked: str = "", **c: Tensor) -> Tensor:
-    """The curve on |x| in dB, then its reduction followed: Giannoulis et al.'s, branching. `linked`: how channels share a gain."""
+    """The curve on |x| in dB, its reduction followed: Giannoulis et al.'s, branching. `linked`: the channels' sum is heard."""
     attack, release = map(_for_all, poles(c))
     key = x.sum(1, keepdim=True) if linked == "sum" else x
     db = 20 * torch.log10(key.abs().clamp_min(1e-8))
@@ -161,7 +161,7 @@ def grafx(x: Tensor, controls: Controls) -> Work:
     effect = peer("grafx.processors.dynamics").Compressor(energy_smoother="ballistics", knee="hard", flashfftconv=False)
 
     def fn(x: Tensor, **c: Tensor) -> Tensor:
-        # It adds -6 to the threshold, takes 1 + exp(.) for the ratio and a sigmoid for the coefficients. Its first coefficient acts
+        # It adds -6 to the threshold, takes 1 + exp(.) for the ratio and a sigmoid for the coefficients, of which the first acts
         # where the energy falls.
         threshold = c["threshold_db"] * math.log(10) / 10 + 6
         coefficients = torch.stack([torch.logit(1 - p) for p in reversed(poles(c))], 1).to(x.dtype)
@@ -223,7 +223,9 @@ def edges() -> dict[str, str]:
             x, controls = case(Size("edge", 1, 1, 2000), 0)
             if edge == "silence":
                 x = torch.zeros_like(x)
-            controls |= {k: torch.full((1,), v, dtype=torch.float64).requires_grad_() for k, v in changes.items() if k in controls}
+            controls |= {
+                k: torch.full((1,), v, dtype=torch.float64).requires_grad_() for k, v in changes.items() if k in controls
+            }
             try:
                 if edge == "knee 0":
                     if one.make not in (dasp_studio, dasp_pytorch):
@@ -273,5 +275,5 @@ def aims(out: Outcome, failing: dict[str, str]) -> list[Aim]:
 
 
 TITLE = "Compressor"
-ABOUT = """Bursts of noise. There are three designs among the contenders; each is held against its own in float64 (the follower by dasp's
-float64 atom, which has to agree with a loop over samples and autograd), with the same time constants and thresholds."""
+ABOUT = """Bursts of noise. There are three designs among the contenders; each is held against its own in float64 (the follower
+by dasp's float64 atom, which has to agree with a loop over samples and autograd), with the same time constants and thresholds."""

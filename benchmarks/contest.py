@@ -15,11 +15,10 @@ from torch import Tensor
 
 from benchmarks import memory
 from benchmarks.measure import FULL, QUICK, Effort, Spread, interleave, threads
-from benchmarks.results import Row
+from benchmarks.results import YARDSTICK, Row
 
 RATE = 44100
 FORWARD, BOTH = "forward", "f+b"
-YARDSTICK = "torch.mul(x, 2, out=y)"
 Controls = dict[str, Tensor]
 
 

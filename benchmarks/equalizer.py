@@ -20,7 +20,6 @@ from benchmarks.contest import (
     Contender,
     Contest,
     Controls,
-    Oracle,
     Outcome,
     Setup,
     Size,
@@ -110,8 +109,8 @@ _by_atom = by_autodiff(_cascade)
 
 
 def oracle(x: Tensor, controls: Controls, cotangent: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-    """scipy.signal.sosfilt in float64; gradients of the same recursion in float64 by dasp's atom, which has to agree with scipy on
-    the output, and with the plain torch reference and autograd on a short piece's gradients, or there is no benchmark."""
+    """scipy.signal.sosfilt in float64; gradients of the same recursion in float64 by dasp's atom, which has to agree with scipy
+    on the output, and with the plain torch reference and autograd on a short piece's gradients, or there is no benchmark."""
     from scipy.signal import sosfilt
 
     sos = cookbook(controls).detach().numpy()
@@ -135,8 +134,8 @@ def _agree_on_gradients(x: Tensor, controls: Controls, g: Tensor) -> None:
 
 
 def plugin_oracle(x: Tensor, controls: Controls, cotangent: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-    """The same recursion in float64 with the coefficients that float32 makes of the controls in Pedalboard's plugins: what is left
-    of dasp's error when it is held against the filter that the plugin says it is."""
+    """The same recursion in float64 with the coefficients that float32 makes of the controls in Pedalboard's plugins: what is
+    left of dasp's error when it is held against the filter that the plugin says it is."""
     from dasp.atoms.design import high_shelf, low_shelf, peak
 
     def fn(x: Tensor, **controls: Tensor) -> Tensor:
@@ -210,7 +209,8 @@ def dasp_pytorch(x: Tensor, controls: Controls) -> Work:
 
 
 def grafx(x: Tensor, controls: Controls) -> Work:
-    """Its biquads by frequency sampling with its default length; its equaliser's own units are not Hz, so the sections are given."""
+    """Its biquads by frequency sampling with its default length; its equaliser's own units are not Hz, so the sections are
+    given."""
     filters = peer("grafx.processors.core.iir").IIRFilter(order=2, backend="fsm", flashfftconv=False)
 
     def fn(x: Tensor, **controls: Tensor) -> Tensor:
@@ -251,12 +251,13 @@ CONTENDERS = (
     Contender("scipy sosfilt float32", scipy, ("scipy",)),
     Contender("pedalboard", pedalboard, ("pedalboard",)),
 )
-AGAINST_PLUGIN: Oracle = plugin_oracle
+LOW = "B, 40 Hz, Q 8"
+PLUGIN_CASES = {"plugin": "B, against float32's coefficients", "plugin low": f"{LOW}, against float32's coefficients"}
 CONTESTS = {
     "": Contest(case, CONTENDERS, oracle),
     "low": Contest(low_case, CONTENDERS[:6], oracle, "low"),
-    "plugin": Contest(case, CONTENDERS[:1], AGAINST_PLUGIN, "plugin"),
-    "plugin low": Contest(low_case, CONTENDERS[:1], AGAINST_PLUGIN, "plugin low"),
+    "plugin": Contest(case, CONTENDERS[:1], plugin_oracle, "plugin"),
+    "plugin low": Contest(low_case, CONTENDERS[:1], plugin_oracle, "plugin low"),
 }
 
 
@@ -271,8 +272,8 @@ def run(setup: Setup) -> Group:
         out.add(compete(main, size, FORWARD, setup))
     for size in (A, B, C):
         out.add(compete(main, size, BOTH, setup, group="equalizer", measure_memory=size is C))
-    out.add(compete(low, B, BOTH, setup, wall=False, case="B, 40 Hz, Q 8"))
-    for name, label in (("plugin", "B, against float32's coefficients"), ("plugin low", "B, 40 Hz, Q 8, against float32's coefficients")):
+    out.add(compete(low, B, BOTH, setup, wall=False, case=LOW))
+    for name, label in PLUGIN_CASES.items():
         out.add(compete(CONTESTS[name], B, BOTH, setup, wall=False, case=label))
     return Group(TITLE, ABOUT, tuple(out.rows), tuple(aims(out)), tuple(out.notes))
 
@@ -287,14 +288,14 @@ def aims(out: Outcome) -> list[Aim]:
         figure = ratio(peer_row, find(rows, "dasp", size, BOTH))
         found.append(Aim(f"six-band EQ, f+b, {size}: faster than the fastest exact peer{name}", figure, limit, False, " x"))
     found.append(Aim("six-band EQ, f+b, C: peak memory over the input", ours.memory if ours else None, 2.5, True, " x"))
-    for label in ("B", "B, 40 Hz, Q 8", "B, against float32's coefficients", "B, 40 Hz, Q 8, against float32's coefficients"):
+    for label in ("B", LOW, *PLUGIN_CASES.values()):
         row = find(rows, "dasp", label, BOTH)
         found.append(Aim(f"EQ gradients, {label}: relative error", row.gradient_error if row else None, 1e-6, True))
     return found
 
 
 TITLE = "Six-band parametric equaliser"
-ABOUT = """Oracle: `scipy.signal.sosfilt` in float64 with coefficients in float64; gradients by the float64 adjoint, which has to agree with
-autograd through a loop over samples. dasp in float32 is Pedalboard to the bit, so it filters with the coefficients that float32 makes
-of the controls, and its error against the ideal filter is theirs; the rows "against float32's coefficients" hold it against a float64
-filter with those same coefficients."""
+ABOUT = """Oracle: `scipy.signal.sosfilt` in float64 with coefficients in float64; gradients by the float64 adjoint, which has
+to agree with autograd through a loop over samples. dasp in float32 is Pedalboard to the bit, so it filters with the
+coefficients that float32 makes of the controls, and its error against the ideal filter is theirs; the rows "against float32's
+coefficients" hold it against a float64 filter with those same coefficients."""

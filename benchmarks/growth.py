@@ -13,7 +13,7 @@ import torch
 from benchmarks import compressor, equalizer, reverb
 from benchmarks.contest import BOTH, FORWARD, RATE, SMALL, Controls, Setup, Size, Work, cotangent
 from benchmarks.measure import Effort, interleave, threads
-from benchmarks.results import Group, Row
+from benchmarks.results import Aim, Group, Row
 
 EFFECTS: dict[str, tuple[Any, Callable[[torch.Tensor, Controls], Work]]] = {
     "EQ": (equalizer.case, equalizer.dasp),
@@ -28,7 +28,7 @@ PICTURE = "benchmarks_growth.svg"
 
 def run(setup: Setup) -> Group:
     seconds, rows = ((0.05, 0.1), (1, 2)) if setup.quick else (SECONDS, ROWS)
-    found, notes = [], []
+    found, notes, slopes = [], [], []
     for effect, (case, make) in EFFECTS.items():
         warm_up(case, make, setup.seed)
         for axis in ("length", "rows"):
@@ -39,11 +39,13 @@ def run(setup: Setup) -> Group:
                     setup.progress(f"growth: {effect} {work} {size.name}")
                     line.append(point(effect, case, make, size, work, setup))
                 found += line
-                notes += remarks(f"{effect}, {work}", axis, sizes, line)
+                notes.append(remark(f"{effect}, {work}", axis, sizes, line))
+                slopes.append(slope(*costs(sizes[1:], line[1:])) if len(sizes) > 2 else 1.0)
     figures = (PICTURE,) if setup.pictures is not None else ()
     if setup.pictures is not None:
         draw(found, seconds, rows, setup.pictures / PICTURE)
-    return Group(TITLE, ABOUT, tuple(found), (), tuple(notes), figures=figures)
+    aims = () if setup.quick else (Aim(AIM, max(slopes), 1.1, True),)
+    return Group(TITLE, ABOUT, tuple(found), aims, tuple(notes), figures=figures)
 
 
 def lengths(seconds: tuple[float, ...]) -> list[Size]:
@@ -73,28 +75,40 @@ def point(effect: str, case: Any, make: Callable[..., Work], size: Size, work: s
     with threads(2):
         wall = interleave({effect: call}, effort, time.perf_counter)[effect]
     per_sample = 1e6 * cpu.median / math.prod(size.shape)
-    return Row(size.name, work, effect, cpu, wall_ms=wall, note=f"{per_sample:.1f} ns a sample; two threads {cpu.median / wall.median:.2f} x")
+    return Row(
+        size.name,
+        work,
+        effect,
+        cpu,
+        wall_ms=wall,
+        note=f"{per_sample:.1f} ns a sample; two threads {cpu.median / wall.median:.2f} x",
+    )
 
 
-def remarks(what: str, axis: str, sizes: list[Size], line: list[Row]) -> list[str]:
+def costs(sizes: list[Size], line: list[Row]) -> tuple[list[float], list[float]]:
+    """Samples and CPU milliseconds."""
+    return [float(math.prod(s.shape)) for s in sizes], [row.cpu_ms.median for row in line if row.cpu_ms is not None]
+
+
+def remark(what: str, axis: str, sizes: list[Size], line: list[Row]) -> str:
     """The slope of the cost in a double logarithm, 1 being linear, and where the cost per sample breaks, with what is known to
     change there."""
-    count = [float(math.prod(s.shape)) for s in sizes]
-    cost = [row.cpu_ms.median for row in line if row.cpu_ms is not None]
+    count, cost = costs(sizes, line)
     said = f"{what}, over {axis}: slope {slope(count, cost):.2f}"
     for before, after in zip(range(len(sizes) - 1), range(1, len(sizes)), strict=True):
         change = cost[after] / count[after] / (cost[before] / count[before])
         if not 1 / BREAK < change < BREAK:
-            said += f"; from {sizes[before].name} to {sizes[after].name} a sample costs {change:.2f} x ({reason(axis, change, *(4 * count[i] for i in (before, after)))})"
-    return [said]
+            why = reason(axis, change, 4 * count[before], 4 * count[after])
+            said += f"; from {sizes[before].name} to {sizes[after].name} a sample costs {change:.2f} x ({why})"
+    return said
 
 
 def reason(axis: str, change: float, before: float, after: float) -> str:
     """What changes between two sizes of so many bytes."""
     cache = last_cache()
     if change > 1:
-        # Input, output and at least one array between them are read and written again.
-        return "what it reads and writes leaves the last cache" if 3 * before <= cache <= 3 * after * 4 else "not explained"
+        # Input, output and one array between them, at least, are read and written again.
+        return "what it reads and writes leaves the last cache" if 3 * before <= cache < 3 * after else "not explained"
     if axis == "rows":
         return "rows fill the vectors' lanes, and the fixed cost of a call is shared"
     return "the fixed cost of a call is shared"
@@ -121,7 +135,10 @@ def draw(rows: list[Row], seconds: tuple[float, ...], counted: tuple[int, ...], 
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.subplots(1, 2)
-    panels = (("length in seconds, one row", lengths(seconds), seconds), ("rows of a second", counts(counted, seconds[0]), counted))
+    panels = (
+        ("length in seconds, one row", lengths(seconds), seconds),
+        ("rows of a second", counts(counted, seconds[0]), counted),
+    )
     for axis, (label, sizes, places) in zip(axes, panels, strict=True):
         for number, effect in enumerate(EFFECTS):
             for work, marker in ((FORWARD, "o"), (BOTH, "s")):
@@ -136,5 +153,7 @@ def draw(rows: list[Row], seconds: tuple[float, ...], counted: tuple[int, ...], 
     figure.savefig(path, metadata={"Date": None})
 
 
+AIM = "largest slope of the cost over length (4 s to 1 h) or rows (4 to 1024), 1 being linear"
 TITLE = "How the cost grows"
-ABOUT = """One channel each. A slope of 1 is linear; a break point is where the cost of a sample changes by more than 1.3 between neighbours."""
+ABOUT = """One channel each. A slope of 1 is linear; a break point is where the cost of a sample changes by more than 1.3
+between neighbours."""

@@ -115,7 +115,9 @@ def aims(out: Outcome) -> list[Aim]:
     for name in SETTINGS:
         dasp, other = (find(out.rows, who, f"A, {name}", BOTH) for who in ("dasp", "auraloss"))
         found.append(Aim(f"MR-STFT loss, f+b, A, {name}: faster than auraloss", ratio(other, dasp), 2, False, " x"))
-        found.append(Aim(f"MR-STFT loss, f+b, A, {name}: peak memory over the input", dasp.memory if dasp else None, 60, True, " x"))
+        found.append(
+            Aim(f"MR-STFT loss, f+b, A, {name}: peak memory over the input", dasp.memory if dasp else None, 60, True, " x")
+        )
     return found
 
 

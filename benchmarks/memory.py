@@ -1,9 +1,10 @@
 """Peak memory of one contender, in a process of its own.
 
 The process makes audio, controls and the contender, does the work once on a short input (libraries are loaded, kernels
-compiled), asks the kernel to forget the peak so far, does the work at its size, and reports by how much the peak of the resident memory rose above what was resident before,
-over the bytes of the audio. What the work returns counts; audio, controls and cotangent, which were there before, do not.
-malloc is told to give every large block back, so that what one step left does not hide the next one's.
+compiled), asks the kernel to forget the peak so far, does the work at its size, and reports by how much the peak of the
+resident memory rose above what was resident before, over the bytes of the audio. What the work returns counts; audio, controls
+and cotangent, which were there before, do not. malloc is told to give every large block back, so that what one step left does
+not hide the next one's.
 """
 
 from __future__ import annotations

@@ -6,7 +6,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.contest import BOTH, FORWARD, SMALL, B, Contender, Contest, Controls, Outcome, Setup, Size, Work, compete, differentiable, peer
+from benchmarks.contest import (
+    BOTH,
+    FORWARD,
+    SMALL,
+    B,
+    Contender,
+    Contest,
+    Controls,
+    Outcome,
+    Setup,
+    Size,
+    Work,
+    compete,
+    differentiable,
+    peer,
+)
 from benchmarks.results import Aim, Group, find, ratio
 
 

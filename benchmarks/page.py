@@ -7,18 +7,19 @@ from collections.abc import Sequence
 
 from benchmarks.contest import A, B, C
 from benchmarks.measure import Spread
-from benchmarks.results import Aim, Group, Results, Row
+from benchmarks.results import Aim, Results, Row
 
 INTRO = f"""# Benchmarks
 
-Written by `make bench`, which builds an environment with the registry's torch and every contender. "met" is computed from the figures.
+Written by `make bench`, which builds an environment with the registry's torch and every contender. "met" is computed from the
+figures.
 
-Contenders run in one process and in turns. *CPU*: milliseconds of one thread, median (quartiles). *Passes*: that median over the one
-of `torch.mul(x, 2, out=y)` on the same audio, taken in the same turns: read this column, and ratios, not times. *Wall*: two threads,
-where the machine has them. *Memory*: peak rise of the resident memory in a process of the contender's own, over the bytes of
-the audio. *Output* and *gradient*: |difference from the float64 oracle| / |oracle|; of the gradients to audio and to each
-control, the worst, with its name. An output further off than 1 % is **wrong**, and nobody's time to beat. f+b: forward, then backward
-of a random cotangent, to the audio and to all controls, each item with its own.
+Contenders run in one process and in turns. *CPU*: milliseconds of one thread, median (quartiles). *Passes*: that median over
+the one of `torch.mul(x, 2, out=y)` on the same audio, taken in the same turns: read this column, and ratios, not times. *Wall*:
+two threads, where the machine has them. *Memory*: peak rise of the resident memory in a process of the contender's own, over
+the bytes of the audio. *Output* and *gradient*: |difference from the float64 oracle| / |oracle|; of the gradients to audio and
+to each control, the worst, with its name. An output further off than 1 % is **wrong**, and nobody's time to beat. f+b: forward,
+then backward of a random cotangent, to the audio and to all controls, each item with its own.
 
 Sizes (batch, channels, samples): A {A.shape}, B {B.shape}, C {C.shape}; float32.
 """

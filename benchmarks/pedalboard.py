@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.contest import FORWARD, RATE, SMALL, YARDSTICK, A, Contender, Contest, Controls, Outcome, Setup, Size, Work, compete
-from benchmarks.results import Aim, Group, Row, find, ratio
+from benchmarks.contest import FORWARD, RATE, SMALL, A, Contender, Contest, Controls, Outcome, Setup, Size, Work, compete
+from benchmarks.results import YARDSTICK, Aim, Group, Row, find, ratio
 from dasp.blackbox import pedalboard, recipe
 from dasp.effects import find as effect_named
 from dasp.parity import by_hand, certified

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 import dasp
-from dasp.blackbox import pedalboard
 from benchmarks.contest import RATE, Setup, Size, relative
 from benchmarks.measure import interleave, threads
 from benchmarks.results import Aim, Group, Row, find, ratio
 from benchmarks.workers import ProcessPerItem, Recipe
+from dasp.blackbox import pedalboard
 
 EFFECTS = ("HighpassFilter", "PeakFilter", "Compressor", "Distortion", "Delay", "Reverb")
 STEP = "SPSA step"
@@ -102,10 +102,12 @@ def aims(rows: list[Row], case: str) -> list[Aim]:
     mine = find(rows, "dasp", case, STEP)
     against = [ratio(r, mine, wall=True) for r in rows if r.contender != "dasp"]
     least = min((a for a in against if a is not None), default=None)
-    return [Aim("SPSA step, six-plugin chain, 16 x 131072: faster than a process per item (the faster way)", least, 1.3, False, " x")]
+    return [
+        Aim("SPSA step, six-plugin chain, 16 x 131072: faster than a process per item (the faster way)", least, 1.3, False, " x")
+    ]
 
 
 TITLE = "SPSA through six plugins"
-ABOUT = f"""{", ".join(EFFECTS)}: forward, two probes an item, dot products with the cotangent, the gradient of all controls. Wall time,
-with two threads here and as many processes as items there. *Output* and *gradient*: the difference from what the processes give with the same
-signs, so that both do the same work."""
+ABOUT = f"""{", ".join(EFFECTS)}: forward, two probes an item, dot products with the cotangent, the gradient of all controls.
+Wall time, with two threads here and as many processes as items there. *Output* and *gradient*: the difference from what the
+processes give with the same signs, so that both do the same work."""

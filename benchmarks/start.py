@@ -43,8 +43,8 @@ CODE = {
     "philtorch": ("import philtorch.lti", f"philtorch.lti.lfilter(torch.ones(2, 1), torch.full((2, 2), 0.1), {ROWS})"),
     "grafx": (
         "import grafx.processors.dynamics as grafx",
-        "grafx.Compressor(energy_smoother='ballistics', knee='hard', flashfftconv=False)(x, torch.zeros(1, 1), torch.zeros(1, 1), "
-        "z_alpha_pre=torch.zeros(1, 2))",
+        "grafx.Compressor(energy_smoother='ballistics', knee='hard', flashfftconv=False)(x, torch.zeros(1, 1), "
+        "torch.zeros(1, 1), z_alpha_pre=torch.zeros(1, 2))",
     ),
     "pedalboard": ("import pedalboard", "pedalboard.Compressor()(x[0].numpy(), 44100)"),
 }
@@ -56,7 +56,9 @@ def measured(load: str, call: str, repeats: int) -> list[Spread] | str:
     times = []
     for _ in range(repeats):
         command = [sys.executable, "-c", TEMPLATE.format(load=load, call=call)]
-        done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             return done.stderr.strip().splitlines()[-1]
         times.append([float(t) for t in done.stdout.split()[-3:]])
@@ -84,5 +86,5 @@ def aims(rows: list[Row]) -> list[Aim]:
 
 
 TITLE = "Start"
-ABOUT = """Fresh processes, one thread, wall time; torch is imported before the clock starts. The first call includes whatever is compiled or
-loaded for it."""
+ABOUT = """Fresh processes, one thread, wall time; torch is imported before the clock starts. The first call includes whatever
+is compiled or loaded for it."""

@@ -1,8 +1,7 @@
-"""A whole channel strip and a training step: equaliser, compressor, pan and reverb on eight tracks, their sum, the loss, the gradients."""
+"""A channel strip and a training step: equaliser, compressor, pan and reverb on eight tracks, their sum, the loss, the
+gradients."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
@@ -95,7 +94,9 @@ def published(x: Tensor, controls: Controls) -> Work:
 
     def fn(x: Tensor, target: Tensor, eq: Tensor, compressor: Tensor, pan: Tensor, reverb: Tensor) -> Tensor:
         r = reverb.float()
-        bands = {f"band{b}_gain": r[:, b : b + 1] for b in range(12)} | {f"band{b}_decay": r[:, 12 + b : 13 + b] for b in range(12)}
+        bands = {f"band{b}_gain": r[:, b : b + 1] for b in range(12)} | {
+            f"band{b}_decay": r[:, 12 + b : 13 + b] for b in range(12)
+        }
         return loss(room(_dry(x, eq, compressor, pan), RATE, **bands, mix=r[:, 24:]).sum(0, keepdim=True), target)
 
     return differentiable(fn, x, controls)
@@ -150,8 +151,10 @@ def aims(out: Outcome) -> list[Aim]:
         share = None
         if mine and theirs and mine.memory is not None and theirs.memory:
             share = mine.memory / theirs.memory
-        found.append(Aim(f"strip + loss step, 8 tracks x 6 s ({name}): faster than {THEIRS}", ratio(theirs, mine), 5, False, " x"))
-        found.append(Aim(f"the same: peak memory over theirs ({name})", share, 0.1, True, " x"))
+        found.append(
+            Aim(f"strip + loss step, 8 tracks x 6 s ({name}): faster than {THEIRS}", ratio(theirs, mine), 5, False, " x")
+        )
+        found.append(Aim(f"strip + loss step, 8 tracks x 6 s ({name}): peak memory over theirs", share, 0.1, True, " x"))
     for name in (OURS, ALIKE):
         times = ratio(find(out.rows, AS_IS, SHORT.name, BOTH), find(out.rows, name, SHORT.name, BOTH))
         found.append(Aim(f"strip + loss step, 1 track x 1 s ({name}): faster than {AS_IS}", times, 5, False, " x"))
@@ -159,7 +162,8 @@ def aims(out: Outcome) -> list[Aim]:
 
 
 TITLE = "A channel strip and a training step"
-ABOUT = """Equaliser, compressor, pan, reverb on each track, the sum of the tracks, the multi-resolution STFT loss to a stereo target, and the
-gradients to all tracks and controls. dasp-pytorch's reverb convolves 65536 taps directly, which at the full size takes minutes; there it
-runs with its noise filtered once and an FFT instead, and as published on one track of one second. *Output* is that of the loss, against the same
-strip in float64; dasp-pytorch's own errors are in the groups of the single effects."""
+ABOUT = """Equaliser, compressor, pan, reverb on each track, the sum of the tracks, the multi-resolution STFT loss to a stereo
+target, and the gradients to all tracks and controls. dasp-pytorch's reverb convolves 65536 taps directly, which at the full
+size takes minutes; there it runs with its noise filtered once and an FFT instead, and as published on one track of one second.
+*Output* is that of the loss, against the same strip in float64; dasp-pytorch's own errors are in the groups of the single
+effects."""
