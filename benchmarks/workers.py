@@ -5,6 +5,7 @@ Torch is not imported here: a worker, which imports this file, holds numpy and P
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import time
@@ -110,7 +111,8 @@ class ProcessPerItem:
 
     def close(self) -> None:
         for pipe in self.pipes:
-            pipe.send(("stop",))
+            with contextlib.suppress(OSError):  # one that has died is no reason to leave the shared memory behind
+                pipe.send(("stop",))
         for worker in self.workers:
             worker.join()
         self.arrays.clear()
