@@ -55,6 +55,11 @@ class Setup:
     def effort(self) -> Effort:
         return QUICK if self.quick else FULL
 
+    @property
+    def threads(self) -> int:
+        """For wall time; a quick run has one, since starting and stopping them is slow on a busy machine."""
+        return 1 if self.quick else 2
+
 
 @dataclass(frozen=True)
 class Work:
@@ -233,7 +238,7 @@ def compete(
     if wall:
         setup.progress(f"{group} {contest.name} {size.name} {work}: two threads")
         effort = setup.effort
-        with threads(2):
+        with threads(setup.threads):
             walls = interleave(runs, replace(effort, least=min(2, effort.least), budget=effort.budget / 2), time.perf_counter)
     for one in contest.contenders:
         if one.name not in cpu:

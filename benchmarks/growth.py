@@ -72,7 +72,7 @@ def point(effect: str, case: Any, make: Callable[..., Work], size: Size, work: s
     effort = setup.effort if setup.quick else EFFORT
     with threads(1):
         cpu = interleave({effect: call}, effort)[effect]
-    with threads(2):
+    with threads(setup.threads):
         wall = interleave({effect: call}, effort, time.perf_counter)[effect]
     per_sample = 1e6 * cpu.median / math.prod(size.shape)
     return Row(

@@ -78,7 +78,7 @@ def differing(name: str, size: Size, seed: int) -> int:
 
 def run(setup: Setup) -> Group:
     out, size = Outcome(), SMALL if setup.quick else A
-    for name, one in CONTESTS.items():
+    for name, one in list(CONTESTS.items())[: 4 if setup.quick else None]:
         found = compete(one, size, FORWARD, setup, group="pedalboard", wall=False, case=name)
         if find(found.rows, "pedalboard", name, FORWARD):
             count = differing(name, size, setup.seed)

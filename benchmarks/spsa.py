@@ -71,7 +71,7 @@ def run(setup: Setup) -> Group:
     pools = {f"process per item, {way}": ProcessPerItem(size.shape, way == "shared memory") for way in ("shared memory", "pipes")}
     try:
         steps = {"dasp": ours(chain, x, u, g)} | {name: theirs(pool, chain, x, u, g) for name, pool in pools.items()}
-        with threads(2):
+        with threads(setup.threads):
             first = {}
             for name, step in steps.items():
                 torch.manual_seed(setup.seed)
