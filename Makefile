@@ -65,12 +65,11 @@ demo-record: $(STAMPS)/dev ## run the demo for three seeds and the black boxes, 
 plugins: ## fetch real third-party VST3 plugins from Debian's packages into .plugins/, for the tests that use them
 	$(PYTHON) tools/fetch_plugins.py
 
-bench: $(STAMPS)/dev ## run the benchmarks
-	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "there are no benchmarks yet" >&2; exit 1; }
-	$(BIN)/python -m benchmarks
+bench: ## dasp beside the field's libraries, into docs/benchmarks.md; some groups only: make bench ONLY="equalizer loss"
+	$(PYTHON) tools/bench.py $(ONLY)
 
 compat: ## the whole suite beside torchaudio with the oldest and the newest torch, into docs/compat.md
 	$(PYTHON) tools/compat.py
 
 clean: ## remove what these targets made
-	rm -rf $(VENV) .compat .plugins build demo_out
+	rm -rf $(VENV) .bench .compat .plugins build demo_out

@@ -39,10 +39,10 @@ class Outcome:
         return self.tests > 0 and not self.failed and not self.skipped
 
 
-def constraints() -> Path:
-    """The tested set without torch and numpy, whose versions this run varies."""
+def constraints(home: Path) -> Path:
+    """The tested set without torch and numpy, whose versions an environment has of its own."""
     lines = (ROOT / "constraints.txt").read_text().splitlines(keepends=True)
-    path = HOME / "constraints.txt"
+    path = home / "constraints.txt"
     path.write_text("".join(line for line in lines if not re.match(r"(torch|numpy)==", line)))
     return path
 
@@ -52,14 +52,19 @@ def run(*command: str | Path, check: bool = True) -> int:
     return subprocess.run([str(c) for c in command], cwd=ROOT, check=check).returncode
 
 
-def environment(version: str) -> Path:
-    """The environment's Python: torch and torchaudio once, dasp as a wheel afresh each time."""
-    home = HOME / f"torch-{version}"
+def environment(home: Path, version: str, extra: str) -> Path:
+    """The Python of an environment in a folder: torch and torchaudio once, dasp as a wheel afresh each time.
+
+    Args:
+        home: the folder; made where it is missing.
+        version: of torch.
+        extra: of dasp's, what is to be installed with it.
+    """
     python = home / "bin" / "python"
     if not python.exists():
         venv.create(home, with_pip=True)
-    pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "-q", "-c", constraints())
-    run(*pip, f"torch=={version}.*", f"torchaudio=={TORCHAUDIO}.*", ".[dev]")
+    pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "-q", "-c", constraints(home))
+    run(*pip, f"torch=={version}.*", f"torchaudio=={TORCHAUDIO}.*", f".[{extra}]")
     # The dependencies are there now; the wheel itself is built again even if its version is the same.
     run(*pip, "--force-reinstall", "--no-deps", ".")
     return python
@@ -111,8 +116,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("versions", nargs="*", metavar="VERSION", default=TORCH, help=f"of torch (default: {' '.join(TORCH)})")
     versions = parser.parse_args().versions
-    HOME.mkdir(exist_ok=True)
-    outcomes = [suite(environment(version)) for version in versions]
+    outcomes = [suite(environment(HOME / f"torch-{version}", version, "dev")) for version in versions]
     if tuple(versions) == TORCH:
         DOCUMENT.write_text(markdown(outcomes))
     for o in outcomes:

@@ -1,0 +1,23 @@
+"""The benchmarks in an environment of their own under .bench/: the registry's newest torch that dasp supports, and every
+contender.
+
+What stands behind the command goes to `python -m benchmarks`: the groups to measure. Their figures replace the older ones in
+docs/benchmarks.json, and docs/benchmarks.md is written from all.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from compat import ROOT, TORCH, environment, run
+
+HOME = ROOT / ".bench"
+FILES = ("--json", "docs/benchmarks.json", "--page", "docs/benchmarks.md")
+
+
+def main() -> int:
+    return run(environment(HOME, TORCH[-1], "bench"), "-m", "benchmarks", *FILES, *sys.argv[1:], check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
