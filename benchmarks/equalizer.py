@@ -136,13 +136,14 @@ def _agree_on_gradients(x: Tensor, controls: Controls, g: Tensor) -> None:
 def plugin_oracle(x: Tensor, controls: Controls, cotangent: Tensor | None) -> tuple[Tensor, list[Tensor]]:
     """The same recursion in float64 with the coefficients that float32 makes of the controls in Pedalboard's plugins: what is
     left of dasp's error when it is held against the filter that the plugin says it is."""
-    from dasp.atoms.design import high_shelf, low_shelf, peak
+    from dasp.atoms.design import sections_reference
+    from dasp.atoms.precision import as_plugin
 
     def fn(x: Tensor, **controls: Tensor) -> Tensor:
         f, g, q = (t.unsqueeze(-1) for t in columns(controls))
-        designs = {"low_shelf": low_shelf, "peak": peak, "high_shelf": high_shelf}
-        rows = [designs[k](f[:, i], g[:, i], q[:, i], RATE, torch.float32) for i, k in enumerate(KINDS)]
-        return biquad(x, torch.stack(rows, 1))[0]
+        sos = sections_reference(KINDS, f, g, q, RATE, torch.float32)
+        assert sos.plugin is not None
+        return biquad(x, as_plugin(sos.exact, sos.plugin))[0]
 
     y, gradients = by_autodiff(fn)(x, controls, cotangent)
     return y, list(gradients)

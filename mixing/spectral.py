@@ -7,14 +7,14 @@ such filter explains bounds what a console without time-varying parts can reach.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dasp import Effect, HighShelfFilter, LowShelfFilter, Param, ParametricEQ, PeakFilter
-from dasp.atoms.design import high_shelf, low_shelf, peak
+from dasp.atoms.design import section
 from dasp.effects.parametric_eq import BANDS
 from mixing.multitrack import Multitrack
 
@@ -246,12 +246,12 @@ def _banded(db: Tensor, energy: Tensor, sample_rate: float) -> tuple[Tensor, Ten
     return points, mean, weight / weight.sum(1, keepdim=True).clamp_min(1e-9)
 
 
-def _bands(effect: Effect) -> list[tuple[Callable[..., Tensor], Sequence[Param]]]:
-    """An equaliser's bands: the design of each and its three controls (frequency, gain, Q)."""
-    designs = {"LowShelfFilter": low_shelf, "PeakFilter": peak, "HighShelfFilter": high_shelf}
+def _bands(effect: Effect) -> list[tuple[str, Sequence[Param]]]:
+    """An equaliser's bands: the kind of each and its three controls (frequency, gain, Q)."""
+    kinds = {"LowShelfFilter": "low_shelf", "PeakFilter": "peak", "HighShelfFilter": "high_shelf"}
     if isinstance(effect, ParametricEQ):
-        return [(designs[plugin], params) for plugin, params in BANDS.values()]
-    return [(designs[effect.name], effect.controls)]
+        return [(kinds[plugin], params) for plugin, params in BANDS.values()]
+    return [(kinds[effect.name], effect.controls)]
 
 
 def _response_db(equalisers: Sequence[Effect], controls: Tensor, points: Tensor, sample_rate: float) -> Tensor:
@@ -259,9 +259,9 @@ def _response_db(equalisers: Sequence[Effect], controls: Tensor, points: Tensor,
     z = torch.exp(-2j * math.pi * points / sample_rate)
     powers = torch.stack([torch.ones_like(z), z, z * z])
     total, at = torch.zeros(len(controls), len(points), dtype=torch.float64), 0
-    for design, params in (band for e in equalisers for band in _bands(e)):
-        values = [q.to_physical(controls[:, at + i]) for i, q in enumerate(params)]
-        b0, b1, b2, a1, a2 = design(*values, sample_rate, torch.float64, -1).unbind(-1)
+    for kind, params in (band for e in equalisers for band in _bands(e)):
+        frequency, gain_db, quality = (q.to_physical(controls[:, at + i, None]) for i, q in enumerate(params))
+        b0, b1, b2, a1, a2 = section(kind, frequency, quality, gain_db, sample_rate=sample_rate)[..., 0].unbind(-1)
         top = torch.stack([b0, b1, b2], -1).to(powers.dtype) @ powers
         bottom = torch.stack([torch.ones_like(a1), a1, a2], -1).to(powers.dtype) @ powers
         total = total + 20 * (top.abs().clamp_min(1e-6).log10() - bottom.abs().clamp_min(1e-6).log10())

@@ -9,12 +9,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, native, suffix
+from dasp.atoms.precision import as_plugin
 from gradients.batching import batched
 
 PLUGIN_BLOCK = 8192
 
 
-def biquad(x: Tensor, sos: Tensor, state: Tensor | None = None, hop: int = 0) -> tuple[Tensor, Tensor]:
+def biquad(
+    x: Tensor, sos: Tensor, state: Tensor | None = None, hop: int = 0, *, plugin: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Filter with a cascade of second-order sections, transposed direct form II.
 
     y = b0 x + s1;  s1' = b1 x - a1 y + s2;  s2' = b2 x - a2 y
@@ -28,6 +31,7 @@ def biquad(x: Tensor, sos: Tensor, state: Tensor | None = None, hop: int = 0) ->
         sos: coefficients (B, S, 5, K), float64, rows b0, b1, b2, a1, a2 with a0 = 1; K = 1 or T (one set a sample).
         state: (B, C, S, 3) from an earlier call, or None for silence; no gradient flows into it. It has s1, s2 and how many
             samples of the plugin's current block are done.
+        plugin: the coefficients as the plugin rounds them, for float32 audio: the sound is theirs, the gradient that of `sos`.
         hop: samples per block where the plugin is fed hop by hop, as with controls that vary in time; 0: the plugin's own blocks.
 
     Returns:
@@ -40,11 +44,14 @@ def biquad(x: Tensor, sos: Tensor, state: Tensor | None = None, hop: int = 0) ->
         )
     if state is None:
         state = x.new_zeros(batch, channels, sos.shape[1], 3)
-    return _Biquad.apply(x, sos.double(), state, hop) if native(x) else biquad_reference(x, sos, state, hop)
+    if native(x):
+        return _Biquad.apply(x, sos.double(), sos.detach() if plugin is None else plugin, state, hop)
+    return biquad_reference(x, sos if plugin is None else as_plugin(sos, plugin), state, hop)
 
 
 def biquad_reference(x: Tensor, sos: Tensor, state: Tensor | None = None, hop: int = 0) -> tuple[Tensor, Tensor]:
-    """The same in plain torch, one sample after the other: the oracle, and the fallback."""
+    """The same in plain torch, one sample after the other: the oracle, and the fallback. Its gradient is that of rounded
+    coefficients."""
     c = sos.to(x.dtype).expand(*sos.shape[:3], x.shape[2])
     if state is None:
         state = x.new_zeros(*x.shape[:2], sos.shape[1], 3)
@@ -82,9 +89,7 @@ def _(x: Tensor, sos: Tensor, state: Tensor, hop: int) -> tuple[Tensor, Tensor]:
 
 @torch.library.custom_op("dasp::biquad_backward", mutates_args=())
 def _backward(g: Tensor, x: Tensor, sos: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    # The coefficients as the forward pass saw them: rounded to its precision.
-    g, x, state = g.contiguous(), x.contiguous(), state.contiguous()
-    c = sos.to(x.dtype).double().contiguous()
+    g, x, c, state = g.contiguous(), x.contiguous(), sos.contiguous(), state.contiguous()
     gx, gc = torch.empty_like(x), c.new_zeros(*x.shape[:2], *sos.shape[1:])
     call(f"biquad_backward_{suffix(x)}", g, x, c, state, gx, gc, *x.shape, sos.shape[1], sos.shape[3])
     return gx, gc.sum(1)
@@ -103,15 +108,18 @@ class _Biquad(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, sos: Tensor, state: Tensor, hop: int) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        return _forward(x, sos, state, hop)
+    def forward(  # type: ignore[override]
+        x: Tensor, sos: Tensor, rounded: Tensor, state: Tensor, hop: int
+    ) -> tuple[Tensor, Tensor]:
+        return _forward(x, rounded, state, hop)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-        ctx.save_for_backward(*inputs[:3])
+        x, sos, _, state, _ = inputs
+        ctx.save_for_backward(x, sos, state)
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
-        return *_backward(g, *ctx.saved_tensors), None, None
+    def backward(ctx: Any, g: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None, None]:  # type: ignore[override]
+        return *_backward(g, *ctx.saved_tensors), None, None, None

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dasp.atoms.biquad import biquad
-from dasp.atoms.design import BUTTERWORTH_Q, all_pass, butterworth_high_pass, butterworth_low_pass
+from dasp.atoms.design import section
 
 
 def three_bands(x: Tensor, low_hz: Tensor, high_hz: Tensor, sample_rate: float, state: dict | None = None) -> Tensor:
@@ -23,9 +23,11 @@ def three_bands(x: Tensor, low_hz: Tensor, high_hz: Tensor, sample_rate: float, 
     memory = {} if state is None else state
     # In double: in single precision, rounding at low crossovers is as loud as -60 dB.
     x = x.double()
-    lower, upper = butterworth_low_pass(low_hz, sample_rate), butterworth_high_pass(low_hz, sample_rate)
-    low = filtered(x, "low", lower, lower, all_pass(high_hz, BUTTERWORTH_Q, sample_rate))
+    lower = section("butterworth_low_pass", low_hz, sample_rate=sample_rate)
+    upper = section("butterworth_high_pass", low_hz, sample_rate=sample_rate)
+    low = filtered(x, "low", lower, lower, section("all_pass", high_hz, sample_rate=sample_rate))
     rest = filtered(x, "rest", upper, upper)
-    ways = torch.cat([butterworth_low_pass(high_hz, sample_rate), butterworth_high_pass(high_hz, sample_rate)])
+    kinds = ("butterworth_low_pass", "butterworth_high_pass")
+    ways = torch.cat([section(kind, high_hz, sample_rate=sample_rate) for kind in kinds])
     both = filtered(rest.repeat(2, 1, 1), "ways", ways, ways)
     return torch.cat([low, both]).unflatten(0, (3, -1))

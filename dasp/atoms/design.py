@@ -1,16 +1,17 @@
-"""Coefficients of filters. Those that Pedalboard has: in the plugin's float32 with exact derivatives.
+"""Coefficients of filters, exact; and of those that Pedalboard has, also as it rounds them in float32.
 
 R. Bristow-Johnson's cookbook forms with A = 10^(gain_db / 40) and w = 2 pi f / fs; the shelves' Q enters as 2 sqrt(A) alpha =
 sin(w) sqrt(A) / Q. Frequencies are limited to fs/2 - 100 Hz (as Pedalboard does in shelves and peaks), with zero gradient beyond.
-Band-pass, notch and all-pass have no counterpart there: float64 always.
-Controls of any one shape -> rows b0, b1, b2, a1, a2 (a0 = 1) stacked in `dim`; float64, float32 values for float32 audio.
+First-order filters by the bilinear transform, k = tan(pi f / fs): low-pass k (1 + 1/z) / (k + 1 + (k - 1)/z), high-pass
+(1 - 1/z) / (k + 1 + (k - 1)/z). Band-pass (gain 1 at its centre), notch, all-pass and the second-order Butterworth filters have
+no counterpart there. Rows are b0, b1, b2, a1, a2 with a0 = 1.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +19,6 @@ from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, native
 from dasp.atoms.libm import libm
-from dasp.atoms.precision import as_plugin
 from gradients.batching import batched
 
 BUTTERWORTH_Q = 0.5**0.5
@@ -39,19 +39,30 @@ _PLUGINS = KINDS[:5]
 _Rows = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
+class Sections(NamedTuple):
+    """Coefficients (B, S, 5, K) as `biquad` takes them.
+
+    Attributes:
+        exact: float64, with their gradient.
+        plugin: float32, as the plugin computes them, without a gradient; None where float64 is filtered.
+    """
+
+    exact: Tensor
+    plugin: Tensor | None
+
+
 def sections(
     kinds: Sequence[str], frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype
-) -> Tensor:
-    """The coefficients of several sections at once, as `biquad` takes them.
+) -> Sections:
+    """Several sections at once.
 
     Args:
         kinds: of KINDS, one a section.
         frequency, gain_db, q: (B, S, K), or what broadcasts to it; float64. A kind without a gain or a Q ignores it.
         sample_rate: in Hz.
-        dtype: the audio's; for float32 the coefficients that Pedalboard has are the plugin's.
+        dtype: the audio's.
 
-    Returns:
-        (B, S, 5, K), float64. Second derivatives are refused.
+    Second derivatives are refused.
     """
     frequency, gain_db, q = torch.broadcast_tensors(frequency, gain_db, q)
     if frequency.ndim != 3 or frequency.shape[1] != len(kinds):
@@ -59,56 +70,24 @@ def sections(
             f"sections: frequency, gain_db and q must broadcast to (batch, {len(kinds)}, frames) for {', '.join(kinds)}; "
             f"got {tuple(frequency.shape)}."
         )
-    if not native(frequency):
+    if frequency.device.type != "cpu" or not native(frequency):
         return sections_reference(kinds, frequency, gain_db, q, sample_rate, dtype)
-    return _Design.apply(frequency, gain_db, q, [KINDS.index(k) for k in kinds], float(sample_rate), dtype != torch.float64)
+    codes = [KINDS.index(k) for k in kinds]
+    exact = _Design.apply(frequency, gain_db, q, codes, float(sample_rate))
+    if dtype == torch.float64:
+        return Sections(exact, None)
+    return Sections(exact, _forward(frequency.detach(), gain_db.detach(), q.detach(), codes, float(sample_rate), True).float())
 
 
-def low_shelf(frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
-    return _section("low_shelf", frequency, gain_db, q, sample_rate, dtype, dim)
-
-
-def high_shelf(frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
-    return _section("high_shelf", frequency, gain_db, q, sample_rate, dtype, dim)
-
-
-def peak(frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
-    return _section("peak", frequency, gain_db, q, sample_rate, dtype, dim)
-
-
-def low_pass(frequency: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
-    """First order, by the bilinear transform: H = k (1 + 1/z) / (k + 1 + (k - 1)/z), k = tan(pi f / fs)."""
-    return _section("low_pass", frequency, 0.0, 1.0, sample_rate, dtype, dim)
-
-
-def high_pass(frequency: Tensor, sample_rate: float, dtype: torch.dtype, dim: int = -2) -> Tensor:
-    """First order, by the bilinear transform: H = (1 - 1/z) / (k + 1 + (k - 1)/z)."""
-    return _section("high_pass", frequency, 0.0, 1.0, sample_rate, dtype, dim)
-
-
-def band_pass(frequency: Tensor, q: float | Tensor, sample_rate: float, dim: int = -2) -> Tensor:
-    """Second order, gain 1 at its centre. float64."""
-    return _section("band_pass", frequency, 0.0, q, sample_rate, torch.float64, dim)
-
-
-def notch(frequency: Tensor, q: float | Tensor, sample_rate: float, dim: int = -2) -> Tensor:
-    """Second order. float64."""
-    return _section("notch", frequency, 0.0, q, sample_rate, torch.float64, dim)
-
-
-def all_pass(frequency: Tensor, q: float | Tensor, sample_rate: float, dim: int = -2) -> Tensor:
-    """Second order. float64."""
-    return _section("all_pass", frequency, 0.0, q, sample_rate, torch.float64, dim)
-
-
-def butterworth_low_pass(frequency: Tensor, sample_rate: float, dim: int = -2) -> Tensor:
-    """Second order. float64."""
-    return _section("butterworth_low_pass", frequency, 0.0, BUTTERWORTH_Q, sample_rate, torch.float64, dim)
-
-
-def butterworth_high_pass(frequency: Tensor, sample_rate: float, dim: int = -2) -> Tensor:
-    """Second order. float64."""
-    return _section("butterworth_high_pass", frequency, 0.0, BUTTERWORTH_Q, sample_rate, torch.float64, dim)
+def section(
+    kind: str, frequency: Tensor, q: float | Tensor = BUTTERWORTH_Q, gain_db: float | Tensor = 0.0, *, sample_rate: float
+) -> Tensor:
+    """One section for each element of controls of any one shape (..., K): (..., 5, K), float64."""
+    controls = [torch.as_tensor(v, dtype=torch.float64, device=frequency.device) for v in (frequency, gain_db, q)]
+    controls = torch.broadcast_tensors(*controls)
+    shape = controls[0].shape
+    f, db, quality = (c.reshape(shape[0], -1, shape[-1]) for c in controls)  # the batch stays in front: vmap folds into it
+    return sections([kind] * f.shape[1], f, db, quality, sample_rate, torch.float64).exact.reshape(*shape[:-1], 5, shape[-1])
 
 
 def highest(sample_rate: float) -> float:
@@ -116,30 +95,11 @@ def highest(sample_rate: float) -> float:
     return sample_rate / 2 - 100
 
 
-def _section(
-    kind: str,
-    frequency: Tensor,
-    gain_db: float | Tensor,
-    q: float | Tensor,
-    sample_rate: float,
-    dtype: torch.dtype,
-    dim: int,
-) -> Tensor:
-    """One section for each element of the controls, whatever their shape."""
-    controls = [torch.as_tensor(v, dtype=torch.float64, device=frequency.device) for v in (frequency, gain_db, q)]
-    controls = torch.broadcast_tensors(*controls)
-    shape = controls[0].shape
-    items = shape[0] if shape else 1  # the batch stays in front: vmap and blocks fold into it
-    f, db, quality = (c.reshape(items, 1, -1) for c in controls)
-    out = sections([kind], f, db, quality, sample_rate, dtype)[:, 0].transpose(1, 2)
-    return out.reshape(*shape, 5).movedim(-1, dim)
-
-
 def sections_reference(
     kinds: Sequence[str], frequency: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float, dtype: torch.dtype
-) -> Tensor:
+) -> Sections:
     """The same in plain torch: the oracle, and the fallback."""
-    nyquist, rows = highest(sample_rate), []
+    nyquist, rows, rounded = highest(sample_rate), [], []
     for kind, f, db, quality in zip(kinds, frequency.unbind(1), gain_db.unbind(1), q.unbind(1), strict=True):
         if kind in ("low_pass", "high_pass"):
             f = f.clamp_max(nyquist)
@@ -150,12 +110,11 @@ def sections_reference(
         else:
             w = 2 * math.pi * f.clamp(0.01, nyquist) / sample_rate
             exact = _resonant_rows(kind, torch.sin(w) / (2 * quality), -2 * torch.cos(w))
-        exact = _normalised(exact)
-        if dtype != torch.float64 and kind in _PLUGINS:
-            narrow = _plugin_rows(kind, f.detach().float(), db.detach().float(), quality.detach().float(), sample_rate)
-            exact = as_plugin(exact, _normalised(narrow))
-        rows.append(exact)
-    return torch.stack(rows, 1)
+        rows.append(_normalised(exact))
+        if kind in _PLUGINS:
+            exact = _plugin_rows(kind, f.detach().float(), db.detach().float(), quality.detach().float(), sample_rate)
+        rounded.append(_normalised(exact).detach().float())
+    return Sections(torch.stack(rows, 1), None if dtype == torch.float64 else torch.stack(rounded, 1))
 
 
 def _plugin_rows(kind: str, f: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float) -> _Rows:
@@ -278,16 +237,16 @@ class _Design(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        frequency: Tensor, gain_db: Tensor, q: Tensor, kinds: list[int], sample_rate: float, single: bool
+        frequency: Tensor, gain_db: Tensor, q: Tensor, kinds: list[int], sample_rate: float
     ) -> Tensor:
-        return _forward(frequency, gain_db, q, kinds, sample_rate, single)
+        return _forward(frequency, gain_db, q, kinds, sample_rate, False)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
-        *controls, ctx.kinds, ctx.sample_rate, _ = inputs
+        *controls, ctx.kinds, ctx.sample_rate = inputs
         ctx.save_for_backward(*controls)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple:  # type: ignore[override]
-        return *_backward(g, *ctx.saved_tensors, ctx.kinds, ctx.sample_rate), None, None, None
+        return *_backward(g, *ctx.saved_tensors, ctx.kinds, ctx.sample_rate), None, None

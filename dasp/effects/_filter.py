@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from dasp.atoms.biquad import biquad
-from dasp.atoms.design import highest
+from dasp.atoms.design import Sections, highest, section, sections
 from dasp.atoms.level import as_controls
 from dasp.param import Param
 
@@ -33,7 +33,7 @@ def centre(frequency: str, quality: str) -> tuple[Param, Param]:
 
 
 def second_order(
-    design: Callable[..., Tensor],
+    kind: str,
     x: Tensor,
     sample_rate: float,
     cutoff_frequency_hz: float | Tensor,
@@ -42,12 +42,13 @@ def second_order(
     state: dict | None,
     hop: int,
 ) -> Tensor:
+    """One of Pedalboard's filters; those of first order ignore gain and Q."""
     frequency, gain, quality = as_controls(x, cutoff_frequency_hz, gain_db, q)
-    return filtered(x, design(frequency, gain, quality, sample_rate, x.dtype), state, hop)
+    return filtered(x, sections([kind], frequency, gain, quality, sample_rate, x.dtype), state, hop)
 
 
 def resonant(
-    design: Callable[..., Tensor],
+    kind: str,
     x: Tensor,
     sample_rate: float,
     cutoff_frequency_hz: float | Tensor,
@@ -56,13 +57,14 @@ def resonant(
 ) -> Tensor:
     """No plugin is to be equalled here, so the recursion is in double: float32's would be 40 to 70 dB off at low frequencies."""
     frequency, quality = as_controls(x, cutoff_frequency_hz, q)
-    return filtered(x.double(), design(frequency, quality, sample_rate), state, 0).to(x.dtype)
+    x, dtype = x.double(), x.dtype
+    return filtered(x, Sections(section(kind, frequency, quality, sample_rate=sample_rate), None), state, 0).to(dtype)
 
 
-def filtered(x: Tensor, sos: Tensor, state: dict | None, hop: int) -> Tensor:
+def filtered(x: Tensor, sos: Sections, state: dict | None, hop: int) -> Tensor:
     """The sections of `sos` in series, their memory kept in `state`."""
     memory = {} if state is None else state
-    y, memory["biquad"] = biquad(x, sos, memory.get("biquad"), hop)
+    y, memory["biquad"] = biquad(x, sos.exact, memory.get("biquad"), hop, plugin=sos.plugin)
     return y
 
 

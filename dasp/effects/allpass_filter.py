@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from dasp.atoms.design import all_pass
 from dasp.effect import Effect
 from dasp.effects._filter import centre, resonant
 
@@ -29,7 +28,7 @@ def allpass_filter(
         q: frequency over the width of the turn; shapes as above.
         state: a dict that carries the filter's memory between blocks.
     """
-    return resonant(all_pass, x, sample_rate, cutoff_frequency_hz, q, state)
+    return resonant("all_pass", x, sample_rate, cutoff_frequency_hz, q, state)
 
 
 class AllpassFilter(Effect):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from dasp.atoms.design import band_pass
 from dasp.effect import Effect
 from dasp.effects._filter import centre, resonant
 
@@ -28,7 +27,7 @@ def bandpass_filter(
         q: centre frequency over bandwidth; shapes as above.
         state: a dict that carries the filter's memory between blocks.
     """
-    return resonant(band_pass, x, sample_rate, cutoff_frequency_hz, q, state)
+    return resonant("band_pass", x, sample_rate, cutoff_frequency_hz, q, state)
 
 
 class BandpassFilter(Effect):

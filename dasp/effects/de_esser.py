@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from dasp.atoms.biquad import biquad
-from dasp.atoms.design import band_pass
+from dasp.atoms.design import section
 from dasp.atoms.level import as_controls
 from dasp.effects import _dynamics as dynamics
 from dasp.param import Param
@@ -48,7 +48,7 @@ def de_esser(
     )
     dynamics.check_option("DeEsser", "mode", mode, MODES)
     memory = {} if state is None else state
-    band, memory["band"] = biquad(x.double(), band_pass(frequency, q, sample_rate), memory.get("band"))
+    band, memory["band"] = biquad(x.double(), section("band_pass", frequency, q, sample_rate=sample_rate), memory.get("band"))
     level = dynamics.level_db(band, sample_rate, "DeEsser", detector, stereo_link, state)
     reduction = dynamics.reduction_db(level, threshold, slope, hard, attack, release, sample_rate, state)
     gain = dynamics.db_to_linear(-reduction)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from dasp.atoms.design import low_pass
-from dasp.atoms.level import as_controls
 from dasp.effect import Effect
-from dasp.effects._filter import below_nyquist, cutoff, filtered
+from dasp.effects._filter import below_nyquist, cutoff, second_order
 
 
 def lowpass_filter(
@@ -27,8 +25,7 @@ def lowpass_filter(
         state: a dict that carries the filter's memory between blocks.
         hop: length of the blocks in which the plugin would get controls that vary in time.
     """
-    (frequency,) = as_controls(x, cutoff_frequency_hz)
-    return filtered(x, low_pass(frequency, sample_rate, x.dtype), state, hop)
+    return second_order("low_pass", x, sample_rate, cutoff_frequency_hz, 0.0, 1.0, state, hop)
 
 
 class LowpassFilter(Effect):

@@ -118,10 +118,13 @@ def noise_shaped_reverb(
     return x + wet.to(x.dtype) * (y - x)
 
 
-@torch.compiler.assume_constant_result
 def _noise(sample_rate: float, seconds: float, seed: int, channels: int) -> Tensor:
     """(channels, bands, samples), float64."""
     return _drawn(sample_rate, seconds, seed, channels)
+
+
+# What torch.compiler.assume_constant_result sets; that itself would import the compiler, some seconds' work.
+_noise._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @functools.lru_cache(maxsize=8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from dasp.atoms.design import notch
 from dasp.effect import Effect
 from dasp.effects._filter import centre, resonant
 
@@ -28,7 +27,7 @@ def notch_filter(
         q: frequency over the width of the notch; shapes as above.
         state: a dict that carries the filter's memory between blocks.
     """
-    return resonant(notch, x, sample_rate, cutoff_frequency_hz, q, state)
+    return resonant("notch", x, sample_rate, cutoff_frequency_hz, q, state)
 
 
 class NotchFilter(Effect):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from dasp.atoms.design import peak
 from dasp.effect import Effect
 from dasp.effects._filter import band, second_order
 
@@ -28,7 +27,7 @@ def peak_filter(
         state: a dict that carries the filter's memory between blocks.
         hop: length of the blocks in which the plugin would get controls that vary in time.
     """
-    return second_order(peak, x, sample_rate, cutoff_frequency_hz, gain_db, q, state, hop)
+    return second_order("peak", x, sample_rate, cutoff_frequency_hz, gain_db, q, state, hop)
 
 
 class PeakFilter(Effect):

@@ -12,7 +12,6 @@ using dasp::Lanes;
 constexpr int64_t kMemory = 3;     // a section's values in the state
 constexpr int64_t kPlugin = 8192;  // samples in a block of the plugin's
 constexpr int64_t kShort = 128;    // samples for which all sections' signals lie in the cache
-constexpr int kTogether = 3;        // sections that run in one loop
 
 // In float32 tiny and invalid states are cleared at the end of each block, as the plugin does.
 struct Blocks {
@@ -79,6 +78,7 @@ void run(const Coefficients<V, W, Varying>& c, int64_t first, Lanes<V, W>* signa
 template <typename V, int W, bool Varying>
 void cascade(const Coefficients<V, W, Varying>& c, int64_t sections, Lanes<V, W>* signal, int64_t stride, int64_t start,
              int64_t count, Lanes<V, W>* states) {
+    constexpr int kTogether = Lanes<V, W>::kParts > 1 ? 3 : 6;  // in one loop; the fewer rows, the more sections
     int64_t k = 0;
     for (; k + kTogether <= sections; k += kTogether)
         run<kTogether>(c, k, signal + k * stride, stride, start, count, states + 2 * k);
