@@ -33,7 +33,7 @@ def test_convolution_is_scipys(samples, taps, shared):
     expected = scipy.signal.fftconvolve(x.numpy(), h.expand(2, 3, taps).numpy(), axes=-1)[..., :samples]
     y, _ = convolve(x, h)
     assert np.abs(y.numpy() - expected).max() < 1e-12 * np.abs(expected).max()
-    reference = convolve_reference(x, h, samples)
+    reference = convolve_reference(x[..., :0], x, h)
     assert np.abs(reference.numpy() - expected).max() < 1e-12 * np.abs(expected).max()
     single, _ = convolve(x.float(), h.float())
     close, _ = convolve(x.float().double(), h.float().double())
