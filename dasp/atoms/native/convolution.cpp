@@ -39,31 +39,41 @@ bool sounds(const T* x, int64_t count) {
     return std::any_of(x, x + count, [](T v) { return v != 0; });
 }
 
-// The spectra of taps [first, first + count m), m by m.
-Buffer response_spectra(const Transform& transform, const double* h, int64_t taps, int64_t first, int64_t count) {
-    const int64_t m = transform.m;
-    Buffer spectra(new Four[count * m / 2]);
-    std::vector<double> part(m);
-    for (int64_t p = 0; p < count; ++p, first += m) {
-        std::fill(part.begin(), part.end(), 0.0);
-        std::copy_n(h + first, std::min(m, taps - first), part.begin());
-        transform.forward(part.data(), static_cast<const double*>(nullptr), &spectra[p * m / 2]);
+// The spectra of taps [first, first + parts m), m by m; rows that share a response share its spectra.
+class Response {
+  public:
+    Response(const Transform& t, int64_t first, int64_t parts) : transform(t), first(first), parts(parts), spectra(new Four[parts * t.m / 2]) {}
+
+    void take(const double* h, int64_t taps) {
+        if (h == taken) return;
+        taken = h;
+        std::vector<double> part(transform.m);
+        for (int64_t p = 0; p < parts; ++p) {
+            const int64_t from = first + p * transform.m, count = std::min(transform.m, taps - from);
+            std::fill(std::copy_n(h + from, count, part.begin()), part.end(), 0.0);
+            transform.forward(part.data(), static_cast<const double*>(nullptr), &spectra[p * transform.m / 2]);
+        }
     }
-    return spectra;
-}
+    const Four* operator[](int64_t part) const { return &spectra[part * transform.m / 2]; }
+
+  private:
+    const Transform& transform;
+    const int64_t first, parts;
+    const double* taken = nullptr;
+    Buffer spectra;
+};
 
 // A level: taps [m, m + parts m) of one response, by blocks of m. Block b is samples [b m, (b + 1) m) of the grid.
 template <typename T>
 class Level {
   public:
-    Level(const Transform& t, const double* h, int64_t taps, int64_t growth, int64_t start, int64_t batch)
+    Level(const Transform& t, int64_t taps, int64_t growth, int64_t batch)
         : transform(t),
           m(t.m),
           parts((std::min(growth * m, taps) - 1) / m),
           batch(batch),
           slots(parts + batch - 1),
-          next(start / m - parts),
-          response(response_spectra(t, h, taps, m, parts)),
+          response(t, m, parts),
           spectra(new Four[slots * m / 2]),
           sums(new Four[batch * m / 2]),
           heard(slots),
@@ -71,26 +81,29 @@ class Level {
           high(m),
           edge(m) {}
 
+    // A row begins, at sample `start` of the grid.
+    void begin(const double* h, int64_t taps, int64_t start) {
+        response.take(h, taps);
+        next = start / m - parts;
+    }
+
     // Output samples [start, stop) of the grid, added to y; each call goes on where the one before has stopped, and all but the
     // first start where a block does. Sample `origin` of the grid is sample 0 of the line.
     void add(const Line<T>& line, int64_t origin, int64_t start, int64_t stop, double* y) {
         for (int64_t n = start / m; n * m < stop; n += batch) {
             const int64_t count = std::min(batch, (stop - 1) / m + 1 - n);
             for (; next < n + count - 1; ++next) load(line, origin);
-            std::vector<Products> products;
-            std::vector<int64_t> blocks;
+            products.resize(count);
             for (int64_t i = 0; i < count; ++i) {
-                Products product{&sums[i * m / 2], true, {}};
+                products[i].begin(&sums[i * m / 2], true);
                 for (int64_t p = 1; p <= parts; ++p)
                     if (const int64_t s = slot(n + i - p); heard[s])
-                        product.terms.emplace_back(&spectra[s * m / 2], &response[(p - 1) * m / 2]);
-                if (product.terms.empty()) continue;
-                products.push_back(std::move(product));
-                blocks.push_back(n + i);
+                        products[i].terms.emplace_back(&spectra[s * m / 2], response[p - 1]);
             }
             dasp::add_products<false>(products, m);
-            for (size_t i = 0; i < blocks.size(); ++i) {
-                const int64_t first = blocks[i] * m;
+            for (int64_t i = 0; i < count; ++i) {
+                if (products[i].terms.empty()) continue;  // silence, to the last bit
+                const int64_t first = (n + i) * m;
                 if (first >= start && first + m <= stop) {
                     transform.template add_half<true>(products[i].sum, y + first - start);
                     continue;
@@ -116,8 +129,10 @@ class Level {
 
     const Transform& transform;
     const int64_t m, parts, batch, slots;
-    int64_t next;
-    Buffer response, spectra, sums;
+    int64_t next = 0;
+    Response response;
+    Buffer spectra, sums;
+    std::vector<Products> products;
     std::vector<char> heard;
     std::vector<T> low, high;
     std::vector<double> edge;
@@ -143,103 +158,162 @@ void direct(const double* x, const double* h, int64_t taps, double* y, int64_t s
     }
 }
 
-// history: (batch, channels, past), x and y: (batch, channels, samples), h: (batch, responses, taps). Sample `origin` of the grid is
-// x's first.
+// What both directions are given: history (batch, channels, past), x (batch, channels, samples), h (batch, responses, taps).
 template <typename T>
-void convolve(const T* history, const T* x, const double* h, T* y, int64_t batch, int64_t channels, int64_t responses, int64_t past,
-              int64_t samples, int64_t taps, int64_t origin, int64_t head, int64_t growth, int64_t threads) {
+struct Given {
+    const T *history, *x;
+    const double* h;
+    int64_t batch, channels, responses, past, samples, taps;
+
+    Line<T> line(int64_t row) const { return {history + row * past, past, x + row * samples, samples}; }
+    const double* response(int64_t row) const {
+        return h + (row / channels * responses + (responses == 1 ? 0 : row % channels)) * taps;
+    }
+    // Calls f(first, stop) for a share of the rows on each thread: rows in a row share what they need to be computed.
+    template <typename F>
+    void for_shares(int64_t threads, F&& f) const {
+        const int64_t rows = batch * channels, shares = std::min(rows, std::max<int64_t>(1, threads));
+        dasp::for_rows(shares, threads, [&](int64_t i) { f(i * rows / shares, (i + 1) * rows / shares); });
+    }
+};
+
+// Sample `origin` of the grid is x's first.
+template <typename T>
+void convolve(const Given<T>& given, T* y, int64_t origin, int64_t head, int64_t growth, int64_t threads) {
+    const int64_t taps = given.taps, samples = given.samples, first = std::min(head, taps);
     int64_t longest = head;
     while (growth * longest < taps) longest *= growth;
-    const int64_t chunk = std::max<int64_t>(longest, 1 << 15), first = std::min(head, taps);
-    dasp::for_rows(batch * channels, threads, [&](int64_t row) {
-        const Line<T> line{history + row * past, past, x + row * samples, samples};
-        const double* response = h + (row / channels * responses + (responses == 1 ? 0 : row % channels)) * taps;
+    const int64_t chunk = std::max<int64_t>(longest, 1 << 15), most = std::min(chunk, samples);
+    given.for_shares(threads, [&](int64_t row, int64_t last) {
         std::vector<Level<T>> levels;
         for (int64_t m = head; m < taps; m *= growth)
-            levels.emplace_back(Transform::of(m), response, taps, growth, origin, std::min<int64_t>(8, chunk / m));
-        const int64_t most = std::min(chunk, samples);
+            levels.emplace_back(Transform::of(m), taps, growth, std::min<int64_t>(8, chunk / m));
         std::vector<T> room(most + first - 1);
         std::vector<double> in(most + first - 1 + 15), sum(most + 15);
-        T* out = y + row * samples;
-        for (int64_t start = origin, stop; start < origin + samples; start = stop) {
-            stop = std::min(origin + samples, (start / chunk + 1) * chunk);
-            const int64_t length = stop - start, heard = length + first - 1;
-            std::copy_n(line.at(start - origin - first + 1, heard, room.data()), heard, in.data());
-            direct(in.data(), response, first, sum.data(), length);
-            for (auto& level : levels) level.add(line, origin, start, stop, sum.data());
-            for (int64_t n = 0; n < length; ++n) *out++ = T(sum[n]);
+        for (; row < last; ++row) {
+            const Line<T> line = given.line(row);
+            T* out = y + row * samples;
+            for (auto& level : levels) level.begin(given.response(row), taps, origin);
+            for (int64_t start = origin, stop; start < origin + samples; start = stop) {
+                stop = std::min(origin + samples, (start / chunk + 1) * chunk);
+                const int64_t length = stop - start, heard = length + first - 1;
+                std::copy_n(line.at(start - origin - first + 1, heard, room.data()), heard, in.data());
+                direct(in.data(), given.response(row), first, sum.data(), length);
+                for (auto& level : levels) level.add(line, origin, start, stop, sum.data());
+                for (int64_t n = 0; n < length; ++n) *out++ = T(sum[n]);
+            }
         }
     });
 }
 
 // With the gradient g at y: at history and x, sum_k h[k] g[n + k]; at the response of each row, sum_n g[n] x[n - k]. Both are
 // correlations with g, by blocks of m, and need its spectra, of blocks b and b + 1, b = 0, 1, ...; the second adds up its products
-// over all blocks before it transforms back. A null pointer for what is not asked for; g_h is (batch, channels, taps).
+// over all blocks before it transforms back. A null pointer for what is not asked for; to_h is (batch, channels, taps).
 template <typename T>
-void gradient(const T* history, const T* x, const double* h, const T* g, T* g_history, T* g_x, double* g_h, int64_t batch,
-              int64_t channels, int64_t responses, int64_t past, int64_t samples, int64_t taps, int64_t m, int64_t threads) {
-    const Transform& transform = Transform::of(m);
-    const int64_t parts = (taps + m - 1) / m, width = m / 2, together = 4, slots = parts + together - 1;
-    const int64_t before = std::min(past, taps - 1), blocks = (before + samples + m - 1) / m;  // what g hears of the past
-    const bool to_signal = g_history || g_x;
-    dasp::for_rows(batch * channels, threads, [&](int64_t row) {
-        const Line<T> line{history + row * past, past, x + row * samples, samples}, back{nullptr, 0, g + row * samples, samples};
-        const double* response = h + (row / channels * responses + (responses == 1 ? 0 : row % channels)) * taps;
-        const Buffer taken = to_signal ? response_spectra(transform, response, taps, 0, parts) : nullptr;
-        const Buffer spectra(new Four[slots * width]), sums(new Four[together * width]), inputs(new Four[together * width]);
-        const Buffer to_h(new Four[g_h ? parts * width : 0]);
-        std::vector<char> heard(slots);
-        std::vector<T> low(m), high(m);
-        std::vector<double> out(m);
-        if (g_history) std::fill_n(g_history + row * past, past - before, T(0));
-        if (g_h) std::fill_n(reinterpret_cast<double*>(to_h.get()), parts * m * 2, 0.0);
-        int64_t next = 0;
+class Gradient {
+  public:
+    Gradient(const Given<T>& given, const T* g, T* to_history, T* to_x, double* to_h, int64_t block)
+        : given(given),
+          g(g),
+          to_history(to_history),
+          to_x(to_x),
+          to_h(to_h),
+          transform(Transform::of(block)),
+          m(block),
+          width(m / 2),
+          parts((given.taps + m - 1) / m),
+          before(std::min(given.past, given.taps - 1)),
+          together(std::min<int64_t>(4, std::max<int64_t>(1, (1 << 16) / m))),
+          response(transform, 0, parts),
+          spectra(new Four[(parts + together - 1) * width]),
+          sums(new Four[together * width]),
+          inputs(new Four[to_h ? together * width : 0]),
+          total(new Four[to_h ? parts * width : 0]),
+          heard(parts + together - 1),
+          low(m),
+          high(m),
+          out(m) {}
+
+    void operator()(int64_t row) {
+        const Line<T> line = given.line(row), back{nullptr, 0, g + row * given.samples, given.samples};
+        const int64_t blocks = (before + given.samples + m - 1) / m;
+        if (to_history) std::fill_n(to_history + row * given.past, given.past - before, T(0));
+        if (to_history || to_x) response.take(given.response(row), given.taps);
+        next = 0;
         for (int64_t b = 0; b < blocks; b += together) {
             const int64_t count = std::min(together, blocks - b);
-            for (; next < b + count + parts - 1; ++next) {
-                const T* now = back.at(next * m - before, m, low.data());
-                const T* after = back.at((next + 1) * m - before, m, high.data());
-                heard[next % slots] = sounds(now, m) || sounds(after, m);
-                if (heard[next % slots]) transform.forward(now, after, &spectra[next % slots * width]);
+            for (; next < b + count + parts - 1; ++next) load(back);
+            products.clear();
+            for (int64_t i = 0; (to_history || to_x) && i < count; ++i) {
+                products.emplace_back().begin(&sums[i * width], true);
+                for (int64_t p = 0; p < parts; ++p) add_term(response[p], b + i + p);
             }
-            std::vector<Products> products;
-            for (int64_t i = 0; to_signal && i < count; ++i) {
-                products.push_back({&sums[i * width], true, {}});
-                for (int64_t p = 0; p < parts; ++p)
-                    if (const int64_t s = (b + i + p) % slots; heard[s])
-                        products.back().terms.emplace_back(&taken[p * width], &spectra[s * width]);
-            }
-            std::vector<int64_t> given;
-            for (int64_t i = 0; g_h && i < count; ++i) {
-                const T* block = line.at((b + i) * m - before, m, low.data());
-                if (!sounds(block, m)) continue;
-                transform.forward(block, static_cast<const T*>(nullptr), &inputs[i * width]);
-                given.push_back(i);
-            }
-            for (int64_t p = 0; g_h && p < parts; ++p) {
-                products.push_back({&to_h[p * width], false, {}});
-                for (const int64_t i : given)
-                    if (const int64_t s = (b + i + p) % slots; heard[s])
-                        products.back().terms.emplace_back(&inputs[i * width], &spectra[s * width]);
-            }
+            if (to_h) take_inputs(line, b, count);
             dasp::add_products<true>(products, m);
-            for (int64_t i = 0; to_signal && i < count; ++i) {
-                const int64_t first = (b + i) * m - before, stop = std::min(first + m, samples);
-                if (!(g_x && stop > 0) && !(g_history && first < 0)) continue;
-                std::fill(out.begin(), out.end(), 0.0);
-                transform.add_half<false>(products[i].sum, out.data());
-                for (int64_t n = first; g_history && n < std::min<int64_t>(0, stop); ++n)
-                    g_history[row * past + past + n] = T(out[n - first]);
-                for (int64_t n = std::max<int64_t>(0, first); g_x && n < stop; ++n) g_x[row * samples + n] = T(out[n - first]);
-            }
+            for (int64_t i = 0; (to_history || to_x) && i < count; ++i) give(products[i].sum, row, (b + i) * m - before);
         }
-        for (int64_t p = 0; g_h && p < parts; ++p) {
+        for (int64_t p = 0; to_h && p < parts; ++p) {
             std::fill(out.begin(), out.end(), 0.0);
-            transform.add_half<false>(&to_h[p * width], out.data());
-            std::copy_n(out.data(), std::min(m, taps - p * m), g_h + row * taps + p * m);
+            transform.template add_half<false>(&total[p * width], out.data());
+            std::copy_n(out.data(), std::min(m, given.taps - p * m), to_h + row * given.taps + p * m);
         }
-    });
-}
+    }
+
+  private:
+    // The spectrum of blocks next and next + 1 of g.
+    void load(const Line<T>& back) {
+        const T* now = back.at(next * m - before, m, low.data());
+        const T* after = back.at((next + 1) * m - before, m, high.data());
+        const int64_t slot = next % int64_t(heard.size());
+        heard[slot] = sounds(now, m) || sounds(after, m);
+        if (heard[slot]) transform.forward(now, after, &spectra[slot * width]);
+    }
+
+    void add_term(const Four* factor, int64_t block) {
+        const int64_t slot = block % int64_t(heard.size());
+        if (heard[slot]) products.back().terms.emplace_back(factor, &spectra[slot * width]);
+    }
+
+    // The products of blocks [b, b + count) of the signal, for the response.
+    void take_inputs(const Line<T>& line, int64_t b, int64_t count) {
+        std::vector<int64_t> sounding;
+        for (int64_t i = 0; i < count; ++i) {
+            const T* block = line.at((b + i) * m - before, m, low.data());
+            if (!sounds(block, m)) continue;
+            transform.forward(block, static_cast<const T*>(nullptr), &inputs[i * width]);
+            sounding.push_back(i);
+        }
+        for (int64_t p = 0; p < parts; ++p) {
+            products.emplace_back().begin(&total[p * width], b == 0);
+            for (const int64_t i : sounding) add_term(&inputs[i * width], b + i + p);
+        }
+    }
+
+    // The block of the signal's gradient from sample `first` on.
+    void give(Four* sum, int64_t row, int64_t first) {
+        const int64_t stop = std::min(first + m, given.samples);
+        if (!(to_x && stop > 0) && !(to_history && first < 0)) return;
+        std::fill(out.begin(), out.end(), 0.0);
+        transform.template add_half<false>(sum, out.data());
+        for (int64_t n = first; to_history && n < std::min<int64_t>(0, stop); ++n)
+            to_history[(row + 1) * given.past + n] = T(out[n - first]);
+        for (int64_t n = std::max<int64_t>(0, first); to_x && n < stop; ++n) to_x[row * given.samples + n] = T(out[n - first]);
+    }
+
+    const Given<T>& given;
+    const T* g;
+    T *to_history, *to_x;
+    double* to_h;
+    const Transform& transform;
+    const int64_t m, width, parts, before, together;  // before: so much of the past is heard; together: blocks per step
+    int64_t next = 0;
+    Response response;
+    Buffer spectra, sums, inputs, total;
+    std::vector<Products> products;
+    std::vector<char> heard;
+    std::vector<T> low, high;
+    std::vector<double> out;
+};
 
 }  // namespace
 
@@ -247,12 +321,15 @@ void gradient(const T* history, const T* x, const double* h, const T* g, T* g_hi
     DASP_EXPORT void convolve_##SUFFIX(const T* history, const T* x, const double* h, T* y, int64_t batch, int64_t channels,        \
                                        int64_t responses, int64_t past, int64_t samples, int64_t taps, int64_t origin, int64_t head, \
                                        int64_t growth, int64_t threads) {                                                           \
-        convolve(history, x, h, y, batch, channels, responses, past, samples, taps, origin, head, growth, threads);                 \
+        convolve<T>({history, x, h, batch, channels, responses, past, samples, taps}, y, origin, head, growth, threads);            \
     }                                                                                                                               \
-    DASP_EXPORT void convolve_gradient_##SUFFIX(const T* history, const T* x, const double* h, const T* g, T* g_history, T* g_x,    \
-                                                double* g_h, int64_t batch, int64_t channels, int64_t responses, int64_t past,      \
-                                                int64_t samples, int64_t taps, int64_t m, int64_t threads) {                        \
-        gradient(history, x, h, g, g_history, g_x, g_h, batch, channels, responses, past, samples, taps, m, threads);               \
+    DASP_EXPORT void convolve_gradient_##SUFFIX(const T* history, const T* x, const double* h, const T* g, T* to_history, T* to_x,  \
+                                                double* to_h, int64_t batch, int64_t channels, int64_t responses, int64_t past,     \
+                                                int64_t samples, int64_t taps, int64_t block, int64_t threads) {                    \
+        const Given<T> given{history, x, h, batch, channels, responses, past, samples, taps};                                       \
+        given.for_shares(threads, [&](int64_t row, int64_t last) {                                                                  \
+            for (Gradient<T> gradient(given, g, to_history, to_x, to_h, block); row < last; ++row) gradient(row);                   \
+        });                                                                                                                         \
     }
 
 DASP_CONVOLVE(float, f32)

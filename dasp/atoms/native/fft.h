@@ -246,25 +246,30 @@ struct Products {
     Four* sum;
     bool from_zero;
     std::vector<std::pair<const Four*, const Four*>> terms;
+
+    void begin(Four* to, bool zero) {
+        sum = to;
+        from_zero = zero;
+        terms.clear();
+    }
 };
 
 // Several such sums that share spectra, tile by tile: each value comes from memory once.
 template <bool Conjugate>
 void add_products(const std::vector<Products>& sums, int64_t m) {
+    constexpr int kWide = 4;
     const int64_t values = m / 2, tile = std::min<int64_t>(values, 256);
     for (int64_t start = 0; start < values; start += tile)
         for (const auto& s : sums)
-            for (int64_t v = start; v < start + tile; v += 4) {
-                Complex one{}, two{};
-                if (!s.from_zero) one = Complex::from(s.sum + v), two = Complex::from(s.sum + v + 2);
-                for (const auto& [a, b] : s.terms) {
-                    const Complex p = Complex::from(a + v), q = Complex::from(a + v + 2);
-                    const Complex r = Complex::from(b + v), t = Complex::from(b + v + 2);
-                    one = one + (Conjugate ? conjugate_times(p, r) : p * r);
-                    two = two + (Conjugate ? conjugate_times(q, t) : q * t);
-                }
-                one.to(s.sum + v);
-                two.to(s.sum + v + 2);
+            for (int64_t v = start; v < start + tile; v += 2 * kWide) {
+                Complex sum[kWide]{};
+                for (int i = 0; i < kWide && !s.from_zero; ++i) sum[i] = Complex::from(s.sum + v + 2 * i);
+                for (const auto& [a, b] : s.terms)
+                    for (int i = 0; i < kWide; ++i) {
+                        const Complex p = Complex::from(a + v + 2 * i), q = Complex::from(b + v + 2 * i);
+                        sum[i] = sum[i] + (Conjugate ? conjugate_times(p, q) : p * q);
+                    }
+                for (int i = 0; i < kWide; ++i) sum[i].to(s.sum + v + 2 * i);
             }
 }
 
