@@ -6,6 +6,7 @@ A plain C library: nothing of Python or torch is needed to build it.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -13,18 +14,27 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-_ABI = 2
+_ABI = 3
 
 
 def _load() -> ctypes.CDLL | None:
-    """The library, or None with one warning if it was not built: the torch references then do its work."""
+    """The library, or None with one warning if it was not built: the torch references then do its work.
+
+    One source, built once for every processor and once for each wider instruction set: the widest that this processor has is
+    loaded. DASP_INSTRUCTIONS names another: baseline, avx2 or avx512. All of them compute the same, to the bit.
+    """
     for folder in (Path(__file__).parent, *(Path(p) / "dasp" / "atoms" for p in sys.path)):
-        path = folder / "_native.so"
-        if path.is_file():
-            lib = ctypes.CDLL(str(path))
-            if lib.dasp_abi() != _ABI:
-                raise ImportError(f"{path} belongs to another version of dasp; build it again: pip install -e .")
-            return lib
+        if (folder / "_native.so").is_file():
+            library = _open(folder / "_native.so")
+            library.dasp_instructions.restype = ctypes.c_char_p
+            asked = os.environ.get("DASP_INSTRUCTIONS")
+            suffix = library.dasp_instructions().decode() if asked is None else f"_{asked}".removesuffix("_baseline")
+            wide = folder / f"_native{suffix}.so"
+            if wide.is_file():
+                return _open(wide)
+            if asked is not None:
+                raise ImportError(f"DASP_INSTRUCTIONS={asked}: there is no {wide}; baseline is there on every machine.")
+            return library
     warnings.warn(
         "dasp's compiled kernels are missing (no C++ compiler when it was installed): plain torch does their work, "
         "exact but some thousand times slower. Install a compiler and reinstall.",
@@ -32,6 +42,13 @@ def _load() -> ctypes.CDLL | None:
         stacklevel=2,
     )
     return None
+
+
+def _open(path: Path) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(path))
+    if library.dasp_abi() != _ABI:
+        raise ImportError(f"{path} belongs to another version of dasp; build it again: pip install -e .")
+    return library
 
 
 # At import, not at first use: torch.compile cannot trace a search for files.

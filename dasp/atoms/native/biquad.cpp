@@ -2,195 +2,241 @@
 //     y = b0 x + s1,   s1' = b1 x - a1 y + s2,   s2' = b2 x - a2 y
 // Coefficients (batch, sections, 5, K): K = 1 (constant) or T (one set a sample).
 // State (batch, channels, sections, 3): s1, s2, and how many samples of the plugin's current block are done.
-#include "common.h"
+#include "simd.h"
 
 namespace {
 
-using dasp::kBlock;
+using dasp::Group;
+using dasp::Lanes;
+
+constexpr int64_t kMemory = 3;     // a section's values in the state
+constexpr int64_t kPlugin = 8192;  // samples in a block of the plugin's
+constexpr int64_t kShort = 128;    // samples for which all sections' signals lie in the cache
+constexpr int kTogether = 3;        // sections that run in one loop
 
 // In float32 tiny and invalid states are cleared at the end of each block, as the plugin does.
-template <typename T>
 struct Blocks {
     int64_t block, done;  // length of a block, and how much of the first one is behind us
     bool flush;
-    int64_t stop(int64_t start, int64_t samples) const { return std::min(samples, start + block - (start + done) % block); }
-    void settle(T& s, int64_t stop) const {
-        if (flush && (stop + done) % block == 0 && !(std::abs(s) > T(1e-8))) s = 0;
+    int64_t stop(int64_t start, int64_t limit) const { return std::min(limit, start + block - (start + done) % block); }
+    template <typename V, int W>
+    void settle(std::vector<Lanes<V, W>>& states, int64_t stop) const {
+        if (!flush || (stop + done) % block != 0) return;
+        for (auto& s : states)
+            for (int i = 0; i < W; ++i)
+                if (!(std::abs(s.get(i)) > V(1e-8))) s.set(i, 0);
     }
 };
 
-constexpr int64_t kMemory = 3;  // a section's values in the state
+// The coefficients of a group's rows.
+template <typename V, int W, bool Varying>
+struct Coefficients {
+    const V* rows[W];
+    int64_t samples;
+    std::vector<Lanes<V, W>> fixed;
 
-template <typename T, bool Varying>
-struct Rows {
-    const T* c;       // this row's coefficients, (sections, 5, K)
-    int64_t samples;  // K when varying
-    T at(int64_t section, int i, int64_t n) const {
-        return Varying ? c[(section * 5 + i) * samples + n] : c[section * 5 + i];
+    Coefficients(const V* c, int64_t sections, int64_t channels, int64_t first, int64_t count, int64_t samples) : samples(samples) {
+        const int64_t size = sections * 5 * (Varying ? samples : 1);
+        for (int i = 0; i < W; ++i) rows[i] = c + (first + std::min<int64_t>(i, count - 1)) / channels * size;
+        if (Varying) return;
+        fixed.resize(sections * 5);
+        for (int64_t k = 0; k < sections * 5; ++k)
+            for (int i = 0; i < W; ++i) fixed[k].set(i, rows[i][k]);
     }
-};
-
-template <typename T>
-void forward_varying(const T* x, const T* c, T* y, T* state, int64_t sections, int64_t samples, Blocks<T> blocks) {
-    const Rows<T, true> rows{c, samples};
-    for (int64_t start = 0, stop; start < samples; start = stop) {
-        stop = blocks.stop(start, samples);
-        for (int64_t s = 0; s < sections; ++s) {
-            const T* in = s == 0 ? x : y;
-            T *memory = state + s * kMemory, s1 = memory[0], s2 = memory[1];
-            for (int64_t n = start; n < stop; ++n) {
-                const T v = in[n];
-                const T out = rows.at(s, 0, n) * v + s1;
-                s1 = rows.at(s, 1, n) * v - rows.at(s, 3, n) * out + s2;
-                s2 = rows.at(s, 2, n) * v - rows.at(s, 4, n) * out;
-                y[n] = out;
-            }
-            blocks.settle(s1, stop), blocks.settle(s2, stop);
-            memory[0] = s1, memory[1] = s2;
+    Lanes<V, W> at(int64_t section, int i, int64_t n) const {
+        if constexpr (Varying) {
+            Lanes<V, W> out;
+            for (int lane = 0; lane < W; ++lane) out.set(lane, rows[lane][(section * 5 + i) * samples + n]);
+            return out;
+        } else {
+            return fixed[section * 5 + i];
         }
     }
+};
+
+
+// Sections [first, first + K) on `count` samples from `start` on. Each waits for the one before at every sample, but not for its
+// next sample: together they fill the time in which one would wait for itself. Output n of section k goes to
+// signal[(k + 1) * stride + n]; stride 0: in place.
+template <int K, typename V, int W, bool Varying>
+void run(const Coefficients<V, W, Varying>& c, int64_t first, Lanes<V, W>* signal, int64_t stride, int64_t start, int64_t count,
+         Lanes<V, W>* states) {
+    Lanes<V, W> s1[K], s2[K];
+    for (int k = 0; k < K; ++k) s1[k] = states[2 * k], s2[k] = states[2 * k + 1];
+    for (int64_t n = 0; n < count; ++n) {
+        Lanes<V, W> v = signal[n];
+        for (int k = 0; k < K; ++k) {
+            const auto out = c.at(first + k, 0, start + n) * v + s1[k];
+            s1[k] = c.at(first + k, 1, start + n) * v - c.at(first + k, 3, start + n) * out + s2[k];
+            s2[k] = c.at(first + k, 2, start + n) * v - c.at(first + k, 4, start + n) * out;
+            v = out;
+            if (stride || k == K - 1) signal[(k + 1) * stride + n] = v;
+        }
+    }
+    for (int k = 0; k < K; ++k) states[2 * k] = s1[k], states[2 * k + 1] = s2[k];
 }
 
-// Adjoint in double. Forward states are recomputed: once to the start of each block, then within the block.
-template <typename T, bool Varying>
-void backward_row(const T* g, const T* x, const double* c, const T* state, T* gx, double* gc, int64_t sections, int64_t samples) {
-    const Rows<double, Varying> rows{c, samples};
-    const int64_t blocks = (samples + kBlock - 1) / kBlock;
-    std::vector<double> starts((blocks + 1) * sections * 2), lambda(sections * 2, 0.0);
-    std::vector<double> signal((sections + 1) * kBlock), grad(kBlock);
-    for (int64_t i = 0; i < 2 * sections; ++i) starts[i] = state[i / 2 * kMemory + i % 2];
+template <typename V, int W, bool Varying>
+void cascade(const Coefficients<V, W, Varying>& c, int64_t sections, Lanes<V, W>* signal, int64_t stride, int64_t start,
+             int64_t count, Lanes<V, W>* states) {
+    int64_t k = 0;
+    for (; k + kTogether <= sections; k += kTogether)
+        run<kTogether>(c, k, signal + k * stride, stride, start, count, states + 2 * k);
+    for (; k < sections; ++k) run<1>(c, k, signal + k * stride, stride, start, count, states + 2 * k);
+}
 
-    auto run = [&](int64_t block, double* s) {
-        const int64_t start = block * kBlock, count = std::min(samples - start, kBlock);
-        for (int64_t n = 0; n < count; ++n) signal[n] = x[start + n];
+template <typename V, int W, typename T>
+std::vector<Lanes<V, W>> states_of(const T* state, int64_t sections, int64_t first, int64_t count) {
+    std::vector<Lanes<V, W>> out(2 * sections);
+    for (int i = 0; i < W; ++i) {
+        const T* memory = state + (first + std::min<int64_t>(i, count - 1)) * sections * kMemory;
+        for (int64_t k = 0; k < 2 * sections; ++k) out[k].set(i, V(memory[k / 2 * kMemory + k % 2]));
+    }
+    return out;
+}
+
+template <int W, bool Varying, typename T>
+void forward_group(const T* x, const T* c, T* y, T* state, int64_t first, int64_t count, int64_t channels, int64_t samples,
+                   int64_t sections, Blocks blocks) {
+    const Group<const T, W> in(x, samples, first, count);
+    const Group<T, W> out(y, samples, first, count);
+    const Coefficients<T, W, Varying> rows(c, sections, channels, first, count, samples);
+    auto states = states_of<T, W>(state, sections, first, count);
+    std::vector<Lanes<T, W>> signal(kShort);
+    for (int64_t start = 0, stop; start < samples; start = stop) {
+        stop = std::min(blocks.stop(start, samples), start + kShort);
+        in.load(start, stop - start, signal.data(), kShort);
+        cascade(rows, sections, signal.data(), 0, start, stop - start, states.data());
+        out.store(start, stop - start, signal.data());
+        blocks.settle(states, stop);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+        T* memory = state + (first + i) * sections * kMemory;
         for (int64_t k = 0; k < sections; ++k) {
-            const double* in = &signal[k * kBlock];
-            double* out = &signal[(k + 1) * kBlock];
-            double s1 = s[2 * k], s2 = s[2 * k + 1];
-            for (int64_t n = 0; n < count; ++n) {
-                const int64_t m = start + n;
-                out[n] = rows.at(k, 0, m) * in[n] + s1;
-                s1 = rows.at(k, 1, m) * in[n] - rows.at(k, 3, m) * out[n] + s2;
-                s2 = rows.at(k, 2, m) * in[n] - rows.at(k, 4, m) * out[n];
-            }
-            s[2 * k] = s1, s[2 * k + 1] = s2;
-        }
-    };
-    for (int64_t block = 0; block + 1 < blocks; ++block) {
-        double* next = &starts[(block + 1) * sections * 2];
-        std::copy_n(&starts[block * sections * 2], sections * 2, next);
-        run(block, next);
-    }
-    for (int64_t block = blocks - 1; block >= 0; --block) {
-        const int64_t start = block * kBlock, count = std::min(samples - start, kBlock);
-        std::vector<double> s(&starts[block * sections * 2], &starts[(block + 1) * sections * 2]);
-        run(block, s.data());
-        for (int64_t n = 0; n < count; ++n) grad[n] = g[start + n];
-        for (int64_t k = sections - 1; k >= 0; --k) {
-            const double *in = &signal[k * kBlock], *out = &signal[(k + 1) * kBlock];
-            double l1 = lambda[2 * k], l2 = lambda[2 * k + 1];
-            double sum[5] = {0, 0, 0, 0, 0};
-            for (int64_t n = count - 1; n >= 0; --n) {
-                const int64_t m = start + n;
-                const double gy = grad[n] - rows.at(k, 3, m) * l1 - rows.at(k, 4, m) * l2;
-                const double parts[5] = {gy * in[n], l1 * in[n], l2 * in[n], -l1 * out[n], -l2 * out[n]};
-                for (int i = 0; i < 5; ++i) {
-                    if (Varying)
-                        gc[(k * 5 + i) * samples + m] = parts[i];
-                    else
-                        sum[i] += parts[i];
-                }
-                grad[n] = rows.at(k, 0, m) * gy + rows.at(k, 1, m) * l1 + rows.at(k, 2, m) * l2;
-                l2 = l1;
-                l1 = gy;
-            }
-            if (!Varying)
-                for (int i = 0; i < 5; ++i) gc[k * 5 + i] += sum[i];
-            lambda[2 * k] = l1, lambda[2 * k + 1] = l2;
-        }
-        for (int64_t n = 0; n < count; ++n) gx[start + n] = T(grad[n]);
-    }
-}
-
-// Constant coefficients: a row's recursion waits for itself at every sample, so several rows advance together.
-template <typename T, int R>
-void forward_rows(const T* x, const T* const* c, T* y, T* state, int64_t sections, int64_t samples, Blocks<T> blocks) {
-    for (int64_t start = 0, stop; start < samples; start = stop) {
-        stop = blocks.stop(start, samples);
-        for (int64_t s = 0; s < sections; ++s) {
-            const T* in = s == 0 ? x : y;
-            T b0[R], b1[R], b2[R], a1[R], a2[R], s1[R], s2[R];
-            for (int r = 0; r < R; ++r) {
-                const T* k = c[r] + s * 5;
-                b0[r] = k[0], b1[r] = k[1], b2[r] = k[2], a1[r] = k[3], a2[r] = k[4];
-                const T* memory = state + (r * sections + s) * kMemory;
-                s1[r] = memory[0], s2[r] = memory[1];
-            }
-            for (int64_t n = start; n < stop; ++n) {
-                for (int r = 0; r < R; ++r) {
-                    const T v = in[r * samples + n];
-                    const T out = b0[r] * v + s1[r];
-                    s1[r] = b1[r] * v - a1[r] * out + s2[r];
-                    s2[r] = b2[r] * v - a2[r] * out;
-                    y[r * samples + n] = out;
-                }
-            }
-            for (int r = 0; r < R; ++r) {
-                T* memory = state + (r * sections + s) * kMemory;
-                blocks.settle(s1[r], stop), blocks.settle(s2[r], stop);
-                memory[0] = s1[r], memory[1] = s2[r];
-            }
+            memory[k * kMemory] = states[2 * k].get(int(i));
+            memory[k * kMemory + 1] = states[2 * k + 1].get(int(i));
+            memory[k * kMemory + 2] = T((int64_t(memory[k * kMemory + 2]) + samples) % kPlugin);
         }
     }
 }
 
-// `hop`: the plugin's block where it is fed hop by hop, starting with this call; 0: its own blocks since the stream began.
 template <typename T>
 void forward(const T* x, const T* c, T* y, T* state, int64_t batch, int64_t channels, int64_t samples, int64_t sections,
              int64_t frames, int64_t hop, int64_t threads) {
-    constexpr int64_t plugin_block = 8192;
     constexpr bool flush = sizeof(T) == sizeof(float);
-    const int64_t rows = batch * channels, size = sections * 5 * frames, width = sections * kMemory;
-    auto position = [&](int64_t r) { return int64_t(state[r * width + 2]); };
-    auto blocks = [&](int64_t r) {
-        return hop ? Blocks<T>{hop, 0, flush} : Blocks<T>{plugin_block, position(r), flush};
+    const int64_t rows = sections ? batch * channels : 0;
+    auto position = [&](int64_t row) { return int64_t(state[row * sections * kMemory + 2]); };
+    auto run = [&](auto width, int64_t first, int64_t count) {
+        const Blocks blocks = hop ? Blocks{hop, 0, flush} : Blocks{kPlugin, position(first), flush};
+        if (frames == 1)
+            forward_group<decltype(width)::value, false>(x, c, y, state, first, count, channels, samples, sections, blocks);
+        else
+            forward_group<1, true>(x, c, y, state, first, 1, channels, samples, sections, blocks);
     };
-    // As many rows at a time as keep every thread busy.
-    const int64_t wide = frames != 1 ? 1 : rows >= 4 * threads ? 4 : rows >= 2 * threads ? 2 : 1;
-    dasp::for_rows(sections ? (rows + wide - 1) / wide : 0, threads, [&](int64_t group) {
-        for (int64_t r = group * wide, stop = std::min(rows, r + wide); r < stop;) {
-            const T* k[4];
-            for (int64_t i = 0; i < 4; ++i) k[i] = c + (std::min(r + i, rows - 1) / channels) * size;
-            int64_t alike = 1;
-            while (r + alike < stop && position(r + alike) == position(r)) ++alike;
-            const int64_t together = alike >= 4 ? 4 : alike >= 2 ? 2 : 1;
-            const auto at = blocks(r);
-            const T* in = x + r * samples;
-            T *out = y + r * samples, *memory = state + r * width;
-            if (frames != 1) {
-                forward_varying(in, k[0], out, memory, sections, samples, at);
+    bool alike = true;
+    for (int64_t row = 1; row < rows; ++row) alike = alike && position(row) == position(0);
+    if (frames == 1 && (alike || hop))
+        dasp::for_groups<T>(rows, threads, run);
+    else
+        dasp::for_rows(rows, threads, [&](int64_t row) { run(std::integral_constant<int, 1>{}, row, 1); });
+}
+
+// Adjoint of K sections on `count` samples, in reversed time. `signal` holds each section's input, the last one's output behind it;
+// `grad` the gradient of that output, and then of the first one's input. Lambda: adjoints of the states; sums: of constant
+// coefficients. `record` takes those of coefficients that vary.
+template <int K, int W, bool Varying, typename Record>
+void run_back(const Coefficients<double, W, Varying>& c, int64_t first, const Lanes<double, W>* signal, Lanes<double, W>* grad,
+              int64_t start, int64_t count, Lanes<double, W>* lambda, Lanes<double, W>* sums, Record&& record) {
+    using D = Lanes<double, W>;
+    D l1[K], l2[K], sum[K][5];
+    for (int k = 0; k < K; ++k) {
+        l1[k] = lambda[2 * k], l2[k] = lambda[2 * k + 1];
+        for (int i = 0; i < 5; ++i) sum[k][i] = D::all(0);
+    }
+    for (int64_t n = count - 1; n >= 0; --n) {
+        D g = grad[n];
+        for (int k = K - 1; k >= 0; --k) {
+            const D in = signal[k * kShort + n], out = signal[(k + 1) * kShort + n];
+            const D gy = g - c.at(first + k, 4, start + n) * l2[k] - c.at(first + k, 3, start + n) * l1[k];
+            if constexpr (Varying) {
+                const D parts[5] = {gy * in, l1[k] * in, l2[k] * in, -(l1[k] * out), -(l2[k] * out)};
+                record(first + k, start + n, parts);
             } else {
-                auto run = together == 4 ? forward_rows<T, 4> : together == 2 ? forward_rows<T, 2> : forward_rows<T, 1>;
-                run(in, k, out, memory, sections, samples, at);
+                sum[k][0] += gy * in;
+                sum[k][1] += l1[k] * in;
+                sum[k][2] += l2[k] * in;
+                sum[k][3] -= l1[k] * out;
+                sum[k][4] -= l2[k] * out;
             }
-            for (int64_t i = 0; i < together * sections; ++i) {
-                T& done = memory[i * kMemory + 2];
-                done = T((int64_t(done) + samples) % plugin_block);
-            }
-            r += together;
+            g = c.at(first + k, 0, start + n) * gy + c.at(first + k, 1, start + n) * l1[k] + c.at(first + k, 2, start + n) * l2[k];
+            l2[k] = l1[k];
+            l1[k] = gy;
         }
-    });
+        grad[n] = g;
+    }
+    for (int k = 0; k < K; ++k) {
+        lambda[2 * k] = l1[k], lambda[2 * k + 1] = l2[k];
+        for (int i = 0; i < 5; ++i) sums[5 * k + i] += sum[k][i];
+    }
+}
+
+// Adjoint in double. Forward states are recomputed: once to the start of each short block, then within the block.
+template <int W, bool Varying, typename T>
+void backward_group(const T* g, const T* x, const double* c, const T* state, T* gx, double* gc, int64_t first, int64_t count,
+                    int64_t channels, int64_t samples, int64_t sections) {
+    using D = Lanes<double, W>;
+    const Group<const T, W> in(x, samples, first, count), from(g, samples, first, count);
+    const Group<T, W> to(gx, samples, first, count);
+    const Coefficients<double, W, Varying> rows(c, sections, channels, first, count, samples);
+    const int64_t blocks = (samples + kShort - 1) / kShort, size = 2 * sections;
+    std::vector<D> starts((blocks + 1) * size), signal((sections + 1) * kShort), grad(kShort);
+    std::vector<D> lambda(size, D::all(0)), sums(5 * sections, D::all(0));
+    auto begin = states_of<double, W>(state, sections, first, count);
+    std::copy(begin.begin(), begin.end(), starts.begin());
+    for (int64_t block = 0; block + 1 < blocks; ++block) {
+        D* next = &starts[(block + 1) * size];
+        std::copy_n(&starts[block * size], size, next);
+        in.load(block * kShort, kShort, signal.data(), kShort);
+        cascade(rows, sections, signal.data(), 0, block * kShort, kShort, next);
+    }
+    auto record = [&](int64_t section, int64_t n, const D* parts) {
+        for (int64_t lane = 0; lane < count; ++lane)
+            for (int i = 0; i < 5; ++i) gc[(((first + lane) * sections + section) * 5 + i) * samples + n] = parts[i].get(int(lane));
+    };
+    for (int64_t block = blocks - 1; block >= 0; --block) {
+        const int64_t start = block * kShort, length = std::min(samples - start, kShort);
+        in.load(start, length, signal.data(), -kShort);
+        cascade(rows, sections, signal.data(), kShort, start, length, &starts[block * size]);
+        from.load(start, length, grad.data(), -kShort);
+        auto back = [&](auto together, int64_t k) {
+            run_back<decltype(together)::value>(rows, k, &signal[k * kShort], grad.data(), start, length, &lambda[2 * k], &sums[5 * k],
+                                                record);
+        };
+        // One section of two registers' rows, or two sections of one's: more would not fit the processor's 16 registers.
+        constexpr int kBoth = D::kParts > 1 ? 1 : 2;
+        int64_t k = sections;
+        for (; k >= kBoth; k -= kBoth) back(std::integral_constant<int, kBoth>{}, k - kBoth);
+        for (; k > 0; --k) back(std::integral_constant<int, 1>{}, k - 1);
+        to.store(start, length, grad.data());
+    }
+    if (Varying) return;
+    for (int64_t lane = 0; lane < count; ++lane)
+        for (int64_t i = 0; i < 5 * sections; ++i) gc[(first + lane) * sections * 5 + i] = sums[i].get(int(lane));
 }
 
 template <typename T>
 void backward(const T* g, const T* x, const double* c, const T* state, T* gx, double* gc, int64_t batch, int64_t channels,
               int64_t samples, int64_t sections, int64_t frames, int64_t threads) {
-    dasp::for_rows(batch * channels, threads, [&](int64_t r) {
-        const int64_t size = sections * 5 * frames;
-        auto row = frames == 1 ? backward_row<T, false> : backward_row<T, true>;
-        row(g + r * samples, x + r * samples, c + (r / channels) * size, state + r * sections * kMemory, gx + r * samples,
-            gc + r * size, sections, samples);
-    });
+    // Coefficients that vary have to be gathered row by row: lanes would gain nothing.
+    if (frames == 1)
+        dasp::for_groups<double>(batch * channels, threads, [&](auto width, int64_t first, int64_t count) {
+            constexpr int W = decltype(width)::value;
+            backward_group<W, false>(g, x, c, state, gx, gc, first, count, channels, samples, sections);
+        });
+    else
+        dasp::for_rows(batch * channels, threads, [&](int64_t row) {
+            backward_group<1, true>(g, x, c, state, gx, gc, row, 1, channels, samples, sections);
+        });
 }
 
 }  // namespace

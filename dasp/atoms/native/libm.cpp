@@ -1,7 +1,21 @@
 // The system's float32 elementary functions, value for value what the plugins call; and tanh with its derivative.
 #include "common.h"
 
-DASP_EXPORT int64_t dasp_abi() { return 2; }
+DASP_EXPORT int64_t dasp_abi() { return 3; }
+
+// The widest of the instruction sets that the kernels are built for and this processor has: the suffix of that build's name.
+DASP_EXPORT const char* dasp_instructions() {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    auto all = [](auto... has) { return (has && ...); };
+    if (!all(__builtin_cpu_supports("avx2"), __builtin_cpu_supports("fma"), __builtin_cpu_supports("bmi2"))) return "";
+    const bool wide = all(__builtin_cpu_supports("avx512f"), __builtin_cpu_supports("avx512bw"), __builtin_cpu_supports("avx512cd"),
+                          __builtin_cpu_supports("avx512dq"), __builtin_cpu_supports("avx512vl"));
+    return wide ? "_avx512" : "_avx2";
+#else
+    return "";
+#endif
+}
 
 using dasp::each;
 

@@ -1,0 +1,132 @@
+// Independent rows side by side in the lanes of vector registers. Each lane does exactly what one row alone would do, in the same
+// order, so results depend neither on the width nor on the instruction set.
+#pragma once
+
+#include <type_traits>
+
+#include "common.h"
+
+namespace dasp {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+// The most rows that one group holds: two registers of V. A recursion waits for itself at every sample; several registers of
+// rows that do not wait for each other fill the time, but what they hold must find room in 16 registers.
+template <typename V>
+constexpr int kWidest = 2 * kVectorBytes / int(sizeof(V));
+
+template <typename T, int N>
+struct RegisterOf {
+    typedef T type __attribute__((vector_size(N * sizeof(T))));
+    static T get(const type& v, int i) { return v[i]; }
+    static void set(type& v, int i, T value) { v[i] = value; }
+};
+template <typename T>
+struct RegisterOf<T, 1> {
+    typedef T type;
+    static T get(const type& v, int) { return v; }
+    static void set(type& v, int, T value) { v = value; }
+};
+
+// W values of type T, one a row.
+template <typename T, int W>
+struct Lanes {
+    static constexpr int kLanes = W * int(sizeof(T)) < kVectorBytes ? W : kVectorBytes / int(sizeof(T));
+    static constexpr int kParts = W / kLanes;
+    using Register = RegisterOf<T, kLanes>;
+    using Vector = typename Register::type;
+    Vector part[kParts];
+
+    T get(int lane) const { return Register::get(part[lane / kLanes], lane % kLanes); }
+    void set(int lane, T value) { Register::set(part[lane / kLanes], lane % kLanes, value); }
+    static Lanes all(T value) {
+        Lanes out;
+        for (int i = 0; i < W; ++i) out.set(i, value);
+        return out;
+    }
+    template <typename F>
+    static Lanes each(F&& f) {
+        Lanes out;
+        for (int i = 0; i < kParts; ++i) out.part[i] = f(i);
+        return out;
+    }
+    friend Lanes operator+(const Lanes& a, const Lanes& b) {
+        return each([&](int i) { return a.part[i] + b.part[i]; });
+    }
+    friend Lanes operator-(const Lanes& a, const Lanes& b) {
+        return each([&](int i) { return a.part[i] - b.part[i]; });
+    }
+    friend Lanes operator*(const Lanes& a, const Lanes& b) {
+        return each([&](int i) { return a.part[i] * b.part[i]; });
+    }
+    friend Lanes operator/(const Lanes& a, const Lanes& b) {
+        return each([&](int i) { return a.part[i] / b.part[i]; });
+    }
+    friend Lanes operator-(const Lanes& a) {
+        return each([&](int i) { return -a.part[i]; });
+    }
+    Lanes& operator+=(const Lanes& b) { return *this = *this + b; }
+    Lanes& operator-=(const Lanes& b) { return *this = *this - b; }
+    // a > b ? yes : no, lane by lane.
+    static Lanes where_above(const Lanes& a, const Lanes& b, const Lanes& yes, const Lanes& no) {
+        return each([&](int i) { return a.part[i] > b.part[i] ? yes.part[i] : no.part[i]; });
+    }
+};
+
+// Rows of audio (rows, samples) as W lanes. Where fewer rows are left than lanes, the last one is computed several times and
+// stored once.
+template <typename T, int W>
+struct Group {
+    T* rows[W];
+    int64_t count;
+
+    Group(T* data, int64_t stride, int64_t first, int64_t count) : count(count) {
+        for (int i = 0; i < W; ++i) rows[i] = data + (first + std::min<int64_t>(i, count - 1)) * stride;
+    }
+    // Samples [start, start + length) -> lanes, converted. Row after row, and fetching ahead what comes next: rows often lie a
+    // power of two apart, where the caches hold few of them at a time.
+    template <typename V>
+    void load(int64_t start, int64_t length, Lanes<V, W>* to, int64_t ahead = 0) const {
+        V* flat = reinterpret_cast<V*>(to);
+        for (int i = 0; i < W; ++i) {
+            const T* row = rows[i] + start;
+            if (ahead)
+                for (int64_t n = 0; n < length; n += 64 / int64_t(sizeof(T))) __builtin_prefetch(row + ahead + n);
+            for (int64_t n = 0; n < length; ++n) flat[n * W + i] = V(row[n]);
+        }
+    }
+    template <typename V>
+    void store(int64_t start, int64_t length, const Lanes<V, W>* from) const {
+        const V* flat = reinterpret_cast<const V*>(from);
+        for (int64_t i = 0; i < count; ++i)
+            for (int64_t n = 0; n < length; ++n) rows[i][start + n] = T(flat[n * W + i]);
+    }
+};
+
+// f with the narrowest width that holds `count` rows.
+template <int W, typename F>
+void narrowest(F&& f, int64_t first, int64_t count) {
+    if constexpr (W > 1)
+        if (count <= W / 2) return narrowest<W / 2>(f, first, count);
+    f(std::integral_constant<int, W>{}, first, count);
+}
+
+// Calls f(width, first, count) for groups of rows on which a kernel computes with values of type V, on several threads; `width`
+// is an integral_constant, a power of two, at least count. All threads get rows before lanes are filled.
+template <typename V, typename F>
+void for_groups(int64_t rows, int64_t threads, F&& f) {
+    int64_t wide = 1;
+    while (wide < kWidest<V> && wide * threads < rows) wide *= 2;
+    for_rows((rows + wide - 1) / wide, threads, [&](int64_t group) {
+        const int64_t first = group * wide, count = std::min(wide, rows - first);
+        narrowest<kWidest<V>>(f, first, count);
+    });
+}
+
+}  // namespace dasp
