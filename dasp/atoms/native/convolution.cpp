@@ -42,7 +42,7 @@ bool sounds(const T* x, int64_t count) {
 // The spectra of taps [first, first + parts m), m by m; rows that share a response share its spectra.
 class Response {
   public:
-    Response(const Transform& t, int64_t first, int64_t parts) : transform(t), first(first), parts(parts), spectra(new Four[parts * t.m / 2]) {}
+    Response(const Transform& t, int64_t first, int64_t parts) : transform(t), first(first), parts(parts), spectra(new Four[parts * t.stride()]) {}
 
     void take(const double* h, int64_t taps) {
         if (h == taken) return;
@@ -51,10 +51,10 @@ class Response {
         for (int64_t p = 0; p < parts; ++p) {
             const int64_t from = first + p * transform.m, count = std::min(transform.m, taps - from);
             std::fill(std::copy_n(h + from, count, part.begin()), part.end(), 0.0);
-            transform.forward(part.data(), static_cast<const double*>(nullptr), &spectra[p * transform.m / 2]);
+            transform.forward(part.data(), static_cast<const double*>(nullptr), &spectra[p * transform.stride()]);
         }
     }
-    const Four* operator[](int64_t part) const { return &spectra[part * transform.m / 2]; }
+    const Four* operator[](int64_t part) const { return &spectra[part * transform.stride()]; }
 
   private:
     const Transform& transform;
@@ -70,12 +70,13 @@ class Level {
     Level(const Transform& t, int64_t taps, int64_t growth, int64_t batch)
         : transform(t),
           m(t.m),
+          width(t.stride()),
           parts((std::min(growth * m, taps) - 1) / m),
           batch(batch),
           slots(parts + batch - 1),
           response(t, m, parts),
-          spectra(new Four[slots * m / 2]),
-          sums(new Four[batch * m / 2]),
+          spectra(new Four[slots * width]),
+          sums(new Four[batch * width]),
           heard(slots),
           low(m),
           high(m),
@@ -95,10 +96,10 @@ class Level {
             for (; next < n + count - 1; ++next) load(line, origin);
             products.resize(count);
             for (int64_t i = 0; i < count; ++i) {
-                products[i].begin(&sums[i * m / 2], true);
+                products[i].begin(&sums[i * width], true);
                 for (int64_t p = 1; p <= parts; ++p)
                     if (const int64_t s = slot(n + i - p); heard[s])
-                        products[i].terms.emplace_back(&spectra[s * m / 2], response[p - 1]);
+                        products[i].terms.emplace_back(&spectra[s * width], response[p - 1]);
             }
             dasp::add_products<false>(products, m);
             for (int64_t i = 0; i < count; ++i) {
@@ -124,11 +125,11 @@ class Level {
         const T* now = line.at(next * m - origin, m, high.data());
         const int64_t s = slot(next);
         heard[s] = sounds(before, m) || sounds(now, m);
-        if (heard[s]) transform.forward(before, now, &spectra[s * m / 2]);
+        if (heard[s]) transform.forward(before, now, &spectra[s * width]);
     }
 
     const Transform& transform;
-    const int64_t m, parts, batch, slots;
+    const int64_t m, width, parts, batch, slots;
     int64_t next = 0;
     Response response;
     Buffer spectra, sums;
@@ -220,7 +221,7 @@ class Gradient {
           to_h(to_h),
           transform(Transform::of(block)),
           m(block),
-          width(m / 2),
+          width(transform.stride()),
           parts((given.taps + m - 1) / m),
           before(std::min(given.past, given.taps - 1)),
           together(std::min<int64_t>(4, std::max<int64_t>(1, (1 << 16) / m))),

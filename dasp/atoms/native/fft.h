@@ -78,12 +78,16 @@ class Transform {
         const int64_t quarter = m / 4;
         const Four *w = turns.get(), *t = twist.get();
         auto twisted = [&](int64_t j) {
-            const Complex turn = Complex::from(t + j / 2);
+            const Complex turn = Complex::from(t);
+            t += 2;
             if (!high) return Complex{load(low + j) * turn.re, load(low + j) * turn.im};
             return Complex{load(low + j), load(high + j)} * turn;
         };
         for (int64_t j = 0; j < quarter; j += 4, w += 6) {
-            Complex a = twisted(j), b = twisted(j + quarter), c = twisted(j + 2 * quarter), d = twisted(j + 3 * quarter);
+            Complex a = twisted(j);
+            Complex b = twisted(j + quarter);
+            Complex c = twisted(j + 2 * quarter);
+            Complex d = twisted(j + 3 * quarter);
             spread(a, b, c, d, w, spectrum + j / 2, quarter);
         }
         for (int k = 0; k < 4; ++k) down(spectrum + k * quarter / 2, quarter, w);
@@ -97,7 +101,8 @@ class Transform {
         for (int k = 0; k < 4; ++k) up(spectrum + k * quarter / 2, quarter, w + 6 * quarter / 4);
         const Four scale = all(1 / double(m));
         auto add = [&](int64_t j, const Complex& v) {
-            const Complex turn = Complex::from(t + j / 2), x = conjugate_times(turn, v);
+            const Complex x = conjugate_times(Complex::from(t), v);
+            t += 2;
             store(y + j, load(y + j) + (Upper ? x.im : x.re) * scale);
         };
         for (int64_t j = 0; j < quarter; j += 4, w += 6) {
@@ -110,10 +115,13 @@ class Transform {
         }
     }
 
+    // From one spectrum to the next where several are kept: were it a power of two, they would drive each other out of the cache.
+    int64_t stride() const { return m / 2 + 32; }
+
     const int64_t m;
 
   private:
-    Buffer twist, turns;  // turns: of every pass, longest first, exp(-2 pi i k j / n) for k = 1, 2, 3 and four j
+    Buffer twist, turns;  // in the order of their use; turns: of every pass, longest first, exp(-2 pi i k j / n), k = 1, 2, 3
     Complex turns16[3];
     Four turns32[8];
 
@@ -134,7 +142,10 @@ class Transform {
             to[0][lane] = left ? -c : c;
             to[1][lane] = below ? s : -s;
         };
-        for (int64_t j = 0; j < m; ++j) set(&twist[j / 4 * 2], j % 4, 4 * m - j, 4 * m);
+        for (int64_t j = 0; j < m; ++j) {
+            const int64_t quarter = m / 4, place = j % quarter / 4 * 4 + j / quarter;
+            set(&twist[2 * place], j % 4, 4 * m - j, 4 * m);
+        }
         Four* w = turns.get();
         for (int64_t n = m; n > 32; n /= 4)
             for (int64_t j = 0; j < n / 4; j += 4, w += 6)
@@ -258,7 +269,7 @@ struct Products {
 template <bool Conjugate>
 void add_products(const std::vector<Products>& sums, int64_t m) {
     constexpr int kWide = 4;
-    const int64_t values = m / 2, tile = std::min<int64_t>(values, 256);
+    const int64_t values = m / 2, tile = std::min<int64_t>(values, 512);
     for (int64_t start = 0; start < values; start += tile)
         for (const auto& s : sums)
             for (int64_t v = start; v < start + tile; v += 2 * kWide) {
