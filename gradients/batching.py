@@ -11,7 +11,7 @@ from torch import Tensor
 def fold(size: int, t: Tensor, dim: int | None) -> Tensor:
     """A tensor under vmap -> its mapped dimension merged into the batch (dim 0); unmapped ones repeat."""
     t = t.expand(size, *t.shape) if dim is None else t.movedim(dim, 0)
-    return t.reshape(-1, *t.shape[2:])
+    return t.flatten(0, 1)
 
 
 def batched(function: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:

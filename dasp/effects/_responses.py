@@ -43,7 +43,7 @@ def respond(x: Tensor, values: Tensor, design: Callable[[Tensor], Tensor], spaci
         way = torch.arange(place + 1, place + length + 1, dtype=torch.float64, device=x.device) / spacing
         out.append(y + way.to(x.dtype) * change)
         # Not what convolve returns: that has no gradient, and the next part's past is this part.
-        past = history_after(torch.cat([past, part], -1), old.shape[2])
+        past = history_after(past, part, old.shape[2])
         place, start = (place + length) % spacing, start + length
     if state is not None and past is not None and before is not None and after is not None:
         state |= {"past": past.detach(), "before": before.detach(), "after": after.detach(), "place": torch.tensor(place)}
