@@ -11,8 +11,8 @@ from gradients.strategy import Fn, Target
 
 COPIES = 1 << 22
 """Samples of audio that are copied for probes at a time, unless those of a single one are more."""
-TOGETHER = 32
-"""Runs that a black box with `rises` is given at a time: enough for every thread, few enough for their controls' memory."""
+MOVING = 16
+"""Runs that a black box with `rises` is given at a time where controls vary in time: those of a run are many numbers."""
 
 
 def rises(
@@ -35,8 +35,12 @@ def rises(
         x, y, g: audio, output at the centre, cotangent.
         aux: further tensors of the function, with the batch first.
     """
-    batch = max(len(x), 1)
-    size = max(1, COPIES // max(x.numel(), 1) if target.rises is None else TOGETHER // batch)
+    size = count
+    if target.rises is None:
+        size = COPIES // max(x.numel(), 1)
+    elif probes(0, 1).ndim == 4:
+        size = MOVING // max(len(x), 1)
+    size = max(size, 1)
     parts = []
     for start in range(0, count, size):
         some = probes(start, min(start + size, count))
