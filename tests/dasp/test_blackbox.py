@@ -83,7 +83,7 @@ def test_a_side_chain_reaches_every_detector(pedalboard):
 def test_probes_seen_through_the_cotangent_are_probes_on_copies(pedalboard, kind, strategy):
     """`Target.rises` against what the strategy makes of `Target.blackbox` alone."""
     chain = CHAINS["response" if kind == "response" else "static"]()
-    x, u = music(batch=2).float(), draw(chain, 2)
+    x, u = music(batch=2).float()[..., :1500], draw(chain, 2)
     u = u[..., None].repeat(1, 1, 3) if kind == "moving" else u
     aux = chain.extra(x) | ({"sidechain": 0.5 * x.flip(-1)} if kind == "sidechain" else {})
     gradients = []
@@ -138,33 +138,29 @@ def test_a_plugin_of_another_width_is_refused(pedalboard, monkeypatch):
         dasp.Gain(gradient="spsa")(music(channels=2).float()[..., :4410])
 
 
-PEAK = """
-import resource, torch, dasp
-effect = dasp.{name}(gradient={gradient})
+PEAKS = """
+import resource, torch
+from dasp import SPSA, FiniteDifference, ParametricEQ, PeakFilter
 x = 0.1 * torch.randn(2, 1, 2**20)
-u = torch.full((2, len(effect.controls)), 0.5, dtype=torch.float64, requires_grad=True)
-effect(x[..., :1000], u).sum().backward()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-torch.autograd.grad(effect(x, u).square().sum(), u)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / (x.numel() * 4))
+
+def step(effect, x):
+    u = torch.full((2, len(effect.controls)), 0.5, dtype=torch.float64, requires_grad=True)
+    torch.autograd.grad(effect(x, u).square().sum(), u)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / (x.numel() * 4)
+
+few = [PeakFilter(gradient=SPSA()), PeakFilter(gradient=FiniteDifference())]
+many = [PeakFilter(gradient=SPSA(directions=16)), ParametricEQ(gradient=FiniteDifference())]
+for effect in few + many:
+    before = step(effect, x[..., :1000])
+print(*(max(step(effect, x) for effect in effects) - before for effects in (few, many)))
 """
 
 
-def peak(name, gradient):
-    """Rise of the peak memory in a step, in units of the input."""
-    code = PEAK.format(name=name, gradient=gradient)
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return float(run.stdout)
-
-
-def test_memory_of_fd_does_not_grow_with_the_controls(pedalboard):
-    few, many = peak("PeakFilter", "'fd'"), peak("ParametricEQ", "'fd'")  # 6 and 36 probes
+def test_memory_does_not_grow_with_controls_and_directions(pedalboard):
+    """Rise of the peak memory in a step, in units of the input: of 2 and 6 probes, then of 32 and 36."""
+    run = subprocess.run([sys.executable, "-c", PEAKS], capture_output=True, text=True, check=True)
+    few, many = map(float, run.stdout.split())
     assert many < few + 1 and many < 8
-
-
-def test_memory_of_spsa_does_not_grow_with_the_directions(pedalboard):
-    one, many = peak("PeakFilter", "dasp.SPSA()"), peak("PeakFilter", "dasp.SPSA(directions=16)")
-    assert many < one + 1 and many < 8
 
 
 def test_eight_threads_on_one_effect_give_the_serial_result(pedalboard, monkeypatch):
