@@ -11,6 +11,9 @@ import pytest
 import torch
 
 import dasp
+from dasp.effect import Effect
+from dasp.hosting import BUFFER, FileHost
+from dasp.param import Param
 from dasp.testing import draw, music
 from gradients import SPSA, FiniteDifference
 
@@ -203,3 +206,47 @@ def test_no_process_is_started_and_no_more_threads_than_cores(pedalboard, monkey
     chain(music(batch=8).float(), v).sum().backward()
     assert started == [] and children() == before and multiprocessing.active_children() == []
     assert sum(t.name.startswith("dasp") for t in threading.enumerate()) <= dasp.threads.cores()
+
+
+class _Knob:
+    raw_value = 0.5
+
+
+class _File:
+    """What a plugin's file would load as: one gain, from 0 to 2."""
+
+    def __init__(self, reloads):
+        self.parameters, self.reloads = {"gain": _Knob()}, reloads
+
+    def reset(self):
+        if self.reloads and threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("on the main thread only")
+
+    def process(self, audio, sample_rate, buffer_size=8192, reset=True):
+        return audio * audio.dtype.type(2 * self.parameters["gain"].raw_value)
+
+
+@pytest.mark.parametrize("reloads", [False, True], ids=["any thread", "main thread"])
+@pytest.mark.parametrize("strategy", [FiniteDifference(), SPSA()], ids=["fd", "spsa"])
+def test_a_hosted_plugin_is_probed_as_any_other(pedalboard, monkeypatch, tmp_path, reloads, strategy):
+    loaded = []
+    monkeypatch.setattr("dasp.hosting.load", lambda *_: loaded.append(_File(reloads)) or loaded[-1])
+    monkeypatch.setattr("dasp.threads.threads", lambda: 2)
+    monkeypatch.setattr("dasp.hosting.threads", lambda: 2)
+    knob = Param("gain", "", 0.0, 2.0, 1.0)
+
+    class Hosted(Effect):
+        controls = (knob,)
+        plugin = FileHost(str(tmp_path), None, (knob,), {}, {}, 1)
+        options = {BUFFER: 8192}
+
+    x, u = music(batch=3).float(), torch.tensor([[0.2], [0.5], [0.9]], dtype=torch.float64)
+    effect = Hosted(gradient=strategy)
+    y = effect(x, v := u.clone().requires_grad_())
+    torch.testing.assert_close(y, x * (2 * u)[..., None].float(), rtol=1e-6, atol=0)
+    (gradient,) = torch.autograd.grad(y, v, x)
+    torch.testing.assert_close(gradient[:, 0], 2 * x.double().square().sum((1, 2)), rtol=1e-3, atol=0)
+    assert len(loaded) == (1 if reloads else 2)
+    mixed = dasp.Chain(dasp.Invert(), effect, dasp.Invert(), dasp.Invert(), gradient=strategy)
+    assert torch.equal(mixed(x, u), -y.detach())
+    assert not mixed.in_series and mixed.target().rises is None
