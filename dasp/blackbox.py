@@ -1,7 +1,9 @@
-"""The one door out of torch: run an effect's plugin on a batch, unseen by autograd. Pedalboard lives here only.
+"""The one door out of torch: run effects' plugins on a batch, unseen by autograd. Pedalboard lives here only.
 
-`render` is a torch.library op keyed by the effect's import path: torch.compile, torch.func and opcheck see one opaque call with
-known shapes. A fresh plugin instance per item (3 microseconds) in a thread pool: Pedalboard releases the GIL.
+`render` and `rises` are torch.library ops that know effects by their import path: torch.compile, torch.func and opcheck see one
+opaque call with known shapes. They run a series of plugins, an item from the first to the last in one task of a thread, on fresh
+instances (3 microseconds each): Pedalboard releases Python's lock. `rises` looks at the outputs of many probes through a
+cotangent, within the task, so that the probes of an item share its audio and none of their outputs is kept.
 """
 
 from __future__ import annotations
@@ -9,14 +11,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import os
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import repeat
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor
 
 from dasp.automation import hold, hop_length
+from dasp.threads import each
 from gradients.batching import batched
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Host:
         hop: int,
         sample_rate: float,
         settings: dict[str, Any],
-    ) -> list[np.ndarray]:
+        then: Callable[[int, np.ndarray], None],
+    ) -> None:
         """Run a batch.
 
         Args:
@@ -52,9 +53,7 @@ class Host:
             hop: samples a column, or 0.
             sample_rate: in Hz.
             settings: the effect's options.
-
-        Returns:
-            float32 (C', T) for each item.
+            then: to be called with each item's number and its output, float32 (C', T), on any thread.
         """
         raise NotImplementedError
 
@@ -108,12 +107,6 @@ def check_hop(name: str, channels: int, hop: int) -> None:
         raise ValueError(f"{name}: too many frames; at most one in {channels + 1} samples reaches the plugin.")
 
 
-@cache
-def pool(process: int) -> ThreadPoolExecutor:
-    """A process's threads for plugins; a forked one has its own."""
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="dasp-blackbox")
-
-
 def pedalboard() -> ModuleType:
     """The Pedalboard package (GPL-3, an optional extra)."""
     try:
@@ -124,42 +117,51 @@ def pedalboard() -> ModuleType:
         ) from error
 
 
+class Stage(NamedTuple):
+    """One effect of a series.
+
+    Attributes:
+        declaration: its import path and options, as JSON.
+        values: its controls in their units, (runs, P) or (runs, P, K) on the control grid.
+        impulse_response: (B, C, L), where it takes one.
+    """
+
+    declaration: str
+    values: Tensor
+    impulse_response: Tensor | None
+
+
+def joined(stages: Sequence[Stage]) -> tuple[str, Tensor, list[Tensor | None]]:
+    """Stages as the ops take them: the program, the values of all, their impulse responses."""
+    program = f"[{','.join(s.declaration for s in stages)}]"
+    return program, torch.cat([s.values for s in stages], 1), [s.impulse_response for s in stages]
+
+
 @torch.library.custom_op("dasp::render", mutates_args=())
 def render(
     x: Tensor,
     values: Tensor,
     sidechain: Tensor | None,
-    impulse_response: Tensor | None,
+    impulse_responses: Sequence[Tensor | None],
     frames: int,
-    key: str,
+    program: str,
     sample_rate: float,
-    options: str,
 ) -> Tensor:
-    """Audio (B, C, T) through the effect `key` at physical `values` (B, P) or, on the control grid of `frames`, (B, P, K).
-    Where the effect has them: a side-chain (B, C, T) and an impulse response (B, C, L)."""
-    cls = _lookup(key)
-    settings = json.loads(options)
+    """Audio (B, C, T) through the effects of `program` in series, at physical `values` (B, P) or, on the control grid of
+    `frames`, (B, P, K): their controls one after the other. Where effects have them: a side-chain (B, C, T), the same for all,
+    and impulse responses (B, C, L), one entry an effect. An effect without a recipe stands alone."""
+    stages = _stages(program)
+    cls, settings = stages[0]
     if cls.plugin is None:
-        return _render_dsp(cls, x, values, sidechain, impulse_response, frames, sample_rate, settings)
-    if x.shape[0] == 0 or x.shape[2] == 0:
-        return x.new_zeros(x.shape[0], cls.out_channels(x.shape[1]), x.shape[2])
-    pedalboard()
-    hop = hop_length(frames, x.shape[2]) if frames else 0
+        return _render_dsp(cls, x, values, sidechain, impulse_responses[0], frames, sample_rate, settings)
+    out = torch.empty(len(x), _width(stages, x.shape[1]), x.shape[2])
+    audio = out.numpy()
 
-    def rows(t: Tensor | None, dtype: torch.dtype) -> Iterable[np.ndarray | None]:
-        return repeat(None, len(x)) if t is None else t.detach().to("cpu", dtype).numpy()
+    def keep(item: int, probe: int, y: np.ndarray) -> None:
+        audio[item] = y
 
-    def run(audio: np.ndarray, value: np.ndarray, side: np.ndarray | None, response: np.ndarray | None) -> np.ndarray:
-        return _Plugin(cls, sample_rate, settings, hop, response).run(audio, value, side)
-
-    single, double = torch.float32, torch.float64
-    if isinstance(cls.plugin, Host):
-        done = cls.plugin.run([*rows(x, single)], [*rows(values, double)], hop, sample_rate, settings)  # type: ignore[list-item]
-    else:
-        done = pool(os.getpid()).map(
-            run, rows(x, single), rows(values, double), rows(sidechain, single), rows(impulse_response, single)
-        )
-    return torch.from_numpy(np.stack(list(done))).to(x.device, x.dtype)
+    _run(x, values[:, None], sidechain, impulse_responses, frames, stages, sample_rate, keep)
+    return out.to(x.device, x.dtype)
 
 
 @render.register_fake
@@ -167,16 +169,133 @@ def _(
     x: Tensor,
     values: Tensor,
     sidechain: Tensor | None,
-    impulse_response: Tensor | None,
+    impulse_responses: Sequence[Tensor | None],
     frames: int,
-    key: str,
+    program: str,
     sample_rate: float,
-    options: str,
 ) -> Tensor:
-    return x.new_empty(x.shape[0], _lookup(key).out_channels(x.shape[1]), x.shape[2])
+    return x.new_empty(x.shape[0], _width(_stages(program), x.shape[1]), x.shape[2])
 
 
 render.register_vmap(batched(render))
+
+
+@torch.library.custom_op("dasp::rises", mutates_args=())
+def rises(
+    x: Tensor,
+    values: Tensor,
+    y: Tensor,
+    g: Tensor,
+    sidechain: Tensor | None,
+    impulse_responses: Sequence[Tensor | None],
+    frames: int,
+    program: str,
+    sample_rate: float,
+) -> Tensor:
+    """How far N probes of each item rise above its output y, along G cotangents g (B, G, C', T): the inner products
+    <f(x, probe) - y, g>, (B, N, G) float64, of the effects `program` at `values` (B, N, P[, K]); the rest as in `render`."""
+    stages = _stages(program)
+    rise = torch.zeros(*values.shape[:2], g.shape[1], dtype=torch.float64)
+    result = rise.numpy()
+    before = y.detach().to("cpu", torch.float32).numpy()
+    along = g.detach().cpu().numpy()
+
+    def measure(item: int, probe: int, after: np.ndarray) -> None:
+        # The difference first: the two large products would cancel badly. Summed in double, the factors' products are exact.
+        difference = after - before[item]
+        for k, cotangent in enumerate(along[item]):
+            result[item, probe, k] = np.einsum("ct,ct->", difference, cotangent, dtype=np.float64)
+
+    _run(x, values, sidechain, impulse_responses, frames, stages, sample_rate, measure)
+    return rise.to(x.device)
+
+
+@rises.register_fake
+def _(
+    x: Tensor,
+    values: Tensor,
+    y: Tensor,
+    g: Tensor,
+    sidechain: Tensor | None,
+    impulse_responses: Sequence[Tensor | None],
+    frames: int,
+    program: str,
+    sample_rate: float,
+) -> Tensor:
+    return x.new_empty(values.shape[0], values.shape[1], g.shape[1], dtype=torch.float64)
+
+
+@rises.register_vmap
+def _(info: Any, in_dims: tuple, *args: Any) -> tuple[Tensor, int]:
+    x, values, y, g, *rest = args
+    others = (*in_dims[:3], in_dims[4], *in_dims[5])
+    if any(d is not None for d in others):
+        return batched(rises)(info, in_dims, *args)
+    # Cotangents alone, as in jacrev: they share the runs.
+    along = g.movedim(in_dims[3], 1).flatten(1, 2)
+    return rises(x, values, y, along, *rest).unflatten(2, (info.batch_size, -1)), 2
+
+
+def _stages(program: str) -> list[tuple[type[Effect], dict[str, Any]]]:
+    return [(_lookup(key), settings) for key, settings in json.loads(program)]
+
+
+def _width(stages: list[tuple[type[Effect], dict[str, Any]]], channels: int) -> int:
+    """Channels behind the last effect."""
+    for cls, _ in stages:
+        channels = cls.out_channels(channels)
+    return channels
+
+
+def _run(
+    x: Tensor,
+    values: Tensor,
+    sidechain: Tensor | None,
+    impulse_responses: Sequence[Tensor | None],
+    frames: int,
+    stages: list[tuple[type[Effect], dict[str, Any]]],
+    sample_rate: float,
+    then: Callable[[int, int, np.ndarray], None],
+) -> None:
+    """Run every item at its values (B, N, P[, K]) and call then(item, probe, output (C', T)) within the task. An item's probes
+    come one after the other, so that its audio is in the cache."""
+    batch, count = values.shape[:2]
+    if count * batch == 0 or x.shape[2] == 0:
+        return
+    pedalboard()
+    hop = hop_length(frames, x.shape[2]) if frames else 0
+    shape = (_width(stages, x.shape[1]), x.shape[2])
+
+    def array(t: Tensor, dtype: torch.dtype = torch.float32) -> np.ndarray:
+        return t.detach().to("cpu", dtype).numpy()
+
+    audio, numbers = array(x), array(values, torch.float64)
+    keys = None if sidechain is None else array(sidechain)
+    responses = [None if h is None else array(h) for h in impulse_responses]
+    cuts = np.cumsum([len(cls.controls) for cls, _ in stages])[:-1]
+
+    def done(run: int, y: np.ndarray) -> None:
+        item, probe = divmod(run, count)
+        if y.shape != shape:
+            names = ", ".join(cls.__name__ for cls, _ in stages)
+            raise ValueError(f"{names}: the output of {tuple(audio[item].shape)} must be {shape}; the plugin made {y.shape}.")
+        then(item, probe, y)
+
+    def one(run: int) -> None:
+        item, probe = divmod(run, count)
+        y = audio[item]
+        for (cls, settings), value, response in zip(stages, np.split(numbers[item, probe], cuts), responses, strict=True):
+            key = keys[item] if keys is not None and "sidechain" in cls._takes else None
+            h = None if response is None else response[item]
+            y = _Plugin(cls, sample_rate, settings, hop, h).run(y, value, key)
+        done(run, y)
+
+    cls, settings = stages[0]
+    if isinstance(cls.plugin, Host):
+        runs = [(audio[item], numbers[item, probe]) for item in range(batch) for probe in range(count)]
+        cls.plugin.run([a for a, _ in runs], [v for _, v in runs], hop, sample_rate, settings, done)
+    else:
+        each(one, count * batch)
 
 
 def _render_dsp(

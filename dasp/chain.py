@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dasp.automation import per_sample
+from dasp.blackbox import Stage
 from dasp.effect import Effect
 from dasp.param import Param
 from gradients import Strategy, Target
@@ -142,6 +143,27 @@ class Chain(Compound):
         self, *effects: Effect, gradient: str | Strategy | None = None, proxy: Callable[..., Tensor] | None = None
     ) -> None:
         super().__init__(effects, gradient, proxy)
+
+    def target(self) -> Target:
+        """As any compound's, but that plugins next to each other run as one: each item from the first to the last in one go."""
+        return replace(super().target(), blackbox=self._blackbox, rises=self._rises if self.in_series else None)
+
+    @property
+    def in_series(self) -> bool:
+        return all(effect.in_series for effect in self)
+
+    def _blackbox(self, x: Tensor, u: Tensor, sidechain: Tensor | None = None, **aux: Tensor) -> Tensor:
+        waiting: list[Stage] = []
+        for effect, part, mine in self._parts(u, {**aux, "sidechain": sidechain}):
+            if effect.in_series:
+                waiting += effect._stages(part, x.shape[2], mine)
+                continue
+            x, waiting = self._played(x, u, waiting, sidechain), []
+            x = effect.target().view("blackbox", f"a {self.name}'s blackbox")(x, part, **mine)
+        return self._played(x, u, waiting, sidechain)
+
+    def _stages(self, u: Tensor, samples: int, aux: dict[str, Tensor]) -> list[Stage]:
+        return [stage for effect, part, mine in self._parts(u, aux) for stage in effect._stages(part, samples, mine)]
 
     def _through(self, each: Callable[..., Tensor], x: Tensor, u: Tensor, **aux: Any) -> Tensor:
         for effect, part, mine in self._parts(u, aux):

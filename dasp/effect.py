@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dasp.automation import hold, hop_length, to_grid
-from dasp.blackbox import Host, Recipe, register, render
+from dasp.blackbox import Host, Recipe, Stage, joined, register, render, rises
 from dasp.param import Param
 from gradients import Strategy, Target, resolve
 
@@ -100,7 +100,7 @@ class Effect(nn.Module):
         self.gradient = resolve(gradient)
         self.proxy = proxy
         self.settings = {**type(self).options, **options}
-        self._settings_json = json.dumps(self.settings)  # here, since torch.compile cannot trace json
+        self._declaration = json.dumps([self._key, self.settings])  # here, since torch.compile cannot trace json
 
     @property
     def name(self) -> str:
@@ -161,7 +161,8 @@ class Effect(nn.Module):
         """The views that a strategy may use."""
         steps = tuple(q.step for q in self.controls)
         white = None if type(self).dsp is None else self._whitebox
-        return Target(self.name, white, self._blackbox, self.proxy, self.training, steps)
+        rises = None if type(self).plugin is None else self._rises
+        return Target(self.name, white, self._blackbox, self.proxy, self.training, steps, rises)
 
     def extra(self, x: Tensor) -> dict[str, Tensor]:
         """Tensors of the effect's own that its views need besides audio and controls, with the batch first: an impulse response.
@@ -223,12 +224,36 @@ class Effect(nn.Module):
         assert dsp is not None
         return dsp(x, sample_rate=self.sample_rate, **v, **aux, **self.settings)
 
-    def _blackbox(self, x: Tensor, u: Tensor, sidechain: Tensor | None = None, impulse_response: Tensor | None = None) -> Tensor:
-        frames = u.shape[2] if u.ndim == 3 else 0
-        u = (to_grid(u, x.shape[2]) if frames else u).double()
+    def _blackbox(self, x: Tensor, u: Tensor, sidechain: Tensor | None = None, **aux: Tensor) -> Tensor:
+        return self._played(x, u, self._stages(u, x.shape[2], aux), sidechain)
+
+    def _played(self, x: Tensor, u: Tensor, stages: list[Stage], sidechain: Tensor | None) -> Tensor:
+        """x through the plugins of a series, at the values that the stages have of controls u."""
+        if not stages:
+            return x
+        program, values, responses = joined(stages)
+        return render(x, values, sidechain, responses, _frames(u), program, self.sample_rate)
+
+    def _rises(self, x: Tensor, probes: Tensor, y: Tensor, g: Tensor, sidechain: Tensor | None = None, **aux: Tensor) -> Tensor:
+        """`Target.rises` of the plugins."""
+        runs = probes.transpose(0, 1).flatten(0, 1)
+        program, values, responses = joined(self._stages(runs, x.shape[2], aux))
+        values = values.unflatten(0, (len(x), len(probes)))
+        out = rises(x, values, y, g[:, None], sidechain, responses, _frames(runs), program, self.sample_rate)
+        return out[..., 0].T
+
+    @property
+    def in_series(self) -> bool:
+        """Whether the black box is a recipe of plugins, which can be joined to those before and behind it."""
+        plugin = type(self).plugin
+        return plugin is not None and not isinstance(plugin, Host)
+
+    def _stages(self, u: Tensor, samples: int, aux: dict[str, Tensor]) -> list[Stage]:
+        """What the black box runs at controls (runs, P) or (runs, P, frames)."""
+        u = (to_grid(u, samples) if u.ndim == 3 else u).double()
         columns = [q.to_physical(u[:, i]) for i, q in enumerate(self.controls)]
         values = torch.stack(columns, 1) if columns else u
-        return render(x, values, sidechain, impulse_response, frames, self._key, self.sample_rate, self._settings_json)
+        return [Stage(self._declaration, values, aux.get("impulse_response"))]
 
     def _check_audio(self, x: Tensor, sidechain: Tensor | None) -> None:
         if x.ndim != 3:
@@ -283,6 +308,10 @@ def _checked_keywords(cls: type[Effect], dsp: Callable[..., Tensor]) -> frozense
             f"{cls.__name__}: dsp takes {', '.join(declared) or 'nothing'}; the table declares {', '.join(table) or 'nothing'}."
         )
     return frozenset(takes) & set(_RESERVED[1:])
+
+
+def _frames(u: Tensor) -> int:
+    return u.shape[2] if u.ndim == 3 else 0
 
 
 def _copied(state: dict) -> dict:

@@ -13,15 +13,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any
 
 import numpy as np
 
-from dasp.blackbox import Host, check_hop, longer_than_wide, pedalboard, pool
+from dasp.blackbox import Host, check_hop, longer_than_wide, pedalboard
 from dasp.param import Param
+from dasp.threads import each, threads
 
 BUFFER = "buffer_size"
 """The option of every hosted effect: how many samples the plugin is given at once while its controls stand still."""
@@ -165,26 +166,30 @@ class FileHost(Host):
         hop: int,
         sample_rate: float,
         settings: dict[str, Any],
-    ) -> list[np.ndarray]:
+        then: Callable[[int, np.ndarray], None],
+    ) -> None:
         stock = _stock(os.getpid(), self.path, self.plugin_name)
         on_main = threading.current_thread() is threading.main_thread()
         if on_main or stock.made == 0:
             stock.fill(1, self._stir)
-        one = partial(self._borrowed, stock, hop=hop, sample_rate=sample_rate, settings=settings)
+
+        def one(item: int) -> None:
+            with stock.lent() as plugin:
+                heard = self.play(plugin, audio[item], values[item], hop=hop, sample_rate=sample_rate, settings=settings)
+            then(item, heard)
+
         if stock.reloads:
             if not on_main:
                 raise RuntimeError(
                     f"{Path(self.path).stem}: keeps its sound over a reset, so it is loaded again for each run, which works on "
                     "the main thread only; call it there, with audio on the CPU (a GPU's backward pass has a thread of its own)."
                 )
-            return [one(a, v) for a, v in zip(audio, values, strict=True)]
+            for item in range(len(audio)):
+                one(item)
+            return
         if on_main:
-            stock.fill(min(len(audio), os.cpu_count() or 1), self._stir)
-        return list(pool(os.getpid()).map(one, audio, values))
-
-    def _borrowed(self, stock: Stock, audio: np.ndarray, values: np.ndarray, **how: Any) -> np.ndarray:
-        with stock.lent() as plugin:
-            return self.play(plugin, audio, values, **how)
+            stock.fill(min(len(audio), threads()), self._stir)
+        each(one, len(audio))
 
     def play(
         self, plugin: Any, audio: np.ndarray, values: np.ndarray, *, hop: int, sample_rate: float, settings: dict[str, Any]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gradients._audio import audio_vjp, check_audio
 from gradients._opaque import opaque
+from gradients._probes import rises
 from gradients.strategy import Fn, Strategy, Target, probe_steps
 
 
@@ -16,7 +17,8 @@ from gradients.strategy import Fn, Strategy, Target, probe_steps
 class FiniteDifference(Strategy):
     """Central differences, one control at a time, contracted with the cotangent at the waveform.
 
-    Forward: 1 black-box run. Backward: 2 P runs (P controls; of time-varying controls, P x frames) as one stacked batch.
+    Forward: 1 black-box run. Backward: 2 P runs (P controls; of time-varying controls, P x frames), which go over the threads
+    together; no probe's output is kept, so memory does not grow with P.
     Within `epsilon` of an edge of [0, 1] both probes lie on the inner side, and the second-order one-sided formula
     with the forward's own output takes over: same order of accuracy, and no probe outside the range.
 
@@ -45,24 +47,29 @@ class FiniteDifference(Strategy):
             if needs[0] or any(needs[2:]):
                 gx = audio_vjp(target, self.audio, black, x, u, y, g, keys, rest)
             steps = probe_steps(target, u, self.epsilon)
-            gu = self._controls(black, steps, x, u, y, g, dict(zip(keys, rest, strict=True))) if needs[1] else None
+            gu = self._controls(target, black, steps, x, u, y, g, dict(zip(keys, rest, strict=True))) if needs[1] else None
             return gx[0], gu, *gx[1:]
 
         return opaque(black, vjp, target.name, x, controls, aux)
 
     @staticmethod
-    def _controls(black: Fn, e: Tensor, x: Tensor, u: Tensor, y: Tensor, g: Tensor, aux: dict[str, Tensor]) -> Tensor:
+    def _controls(
+        target: Target, black: Fn, e: Tensor, x: Tensor, u: Tensor, y: Tensor, g: Tensor, aux: dict[str, Tensor]
+    ) -> Tensor:
         count = u[0].numel()
-        step = e * torch.eye(count, device=u.device, dtype=u.dtype).reshape(count, 1, *u.shape[1:])
         low, high = u < e, u > 1 - e
         inner = torch.where(low, 1.0, -1.0).to(u.dtype)  # the direction that leads away from the edge
         edge = low | high
         first, second = torch.where(edge, inner, 1.0), torch.where(edge, 2 * inner, -1.0)
-        probes = torch.cat([u + first * step, u + second * step]).flatten(0, 1)
-        runs = 2 * count
-        rest = {k: t.repeat(runs, *[1] * (t.ndim - 1)) for k, t in aux.items()}
-        out = black(x.repeat(runs, 1, 1), probes, **rest).unflatten(0, (2, count, len(x)))
-        # Contract the *difference* to the centre with g: the two large sums would cancel badly in float32.
-        a, b = (((out[i] - y) * g).flatten(2).sum(-1, dtype=torch.float64).T.reshape(u.shape) for i in (0, 1))
+
+        def probes(start: int, stop: int) -> Tensor:
+            """Of 2 count probes, the first half at the first step of each control, the second at its second."""
+            number = torch.arange(start, stop, device=u.device).reshape(-1, 1)
+            one = (number % count == torch.arange(count, device=u.device)).reshape(-1, 1, *u.shape[1:])
+            steps = torch.where((number < count).reshape(-1, *[1] * u.ndim), first, second)
+            return u + steps * (e * one)
+
+        out = rises(target, black, probes, 2 * count, x, y, g, aux).unflatten(0, (2, count))
+        a, b = (out[i].T.reshape(u.shape) for i in (0, 1))
         central, one_sided = (a - b) / (2 * e), inner * (4 * a - b) / (2 * e)
         return torch.where(edge, one_sided, central).to(u.dtype)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradients._audio import audio_vjp, check_audio
 from gradients._opaque import opaque
+from gradients._probes import rises
 from gradients.batching import fold
 from gradients.strategy import Fn, Strategy, Target, probe_steps
 
@@ -38,7 +39,7 @@ class SPSA(Strategy):
 
     Each direction perturbs all controls at once by +-epsilon with Rademacher signs from torch's generator and contracts
     the difference of the two outputs with the cotangent at the *waveform*, so that any loss works. Directions are
-    averaged; all runs of a backward pass are one stacked batch.
+    averaged; the runs of a backward pass go over the threads together, and no probe's output is kept.
 
     Runs: 1 forward; 2 x directions backward, and 4 x directions when a control lies within epsilon of an edge
     of [0, 1] (or when that cannot be known: under torch.compile and vmap). There the probes' centre c is moved
@@ -78,12 +79,14 @@ class SPSA(Strategy):
             if needs[0] or any(needs[2:]):
                 gx = audio_vjp(target, self.audio, black, x, u, y, g, keys, rest)
             steps = probe_steps(target, u, self._epsilon()) if needs[1] else u
-            gu = self._controls(black, steps, x, u, g, dict(zip(keys, rest, strict=True))) if needs[1] else None
+            gu = self._controls(target, black, steps, x, u, y, g, dict(zip(keys, rest, strict=True))) if needs[1] else None
             return gx[0], gu, *gx[1:]
 
         return opaque(black, vjp, target.name, x, controls, aux)
 
-    def _controls(self, black: Fn, e: Tensor, x: Tensor, u: Tensor, g: Tensor, aux: dict[str, Tensor]) -> Tensor:
+    def _controls(
+        self, target: Target, black: Fn, e: Tensor, x: Tensor, u: Tensor, y: Tensor, g: Tensor, aux: dict[str, Tensor]
+    ) -> Tensor:
         n = self.directions
         if self.generator is None:
             signs = _rademacher(u, n)
@@ -92,11 +95,10 @@ class SPSA(Strategy):
             signs = draw.to(u) * 2 - 1
         near = u.clamp(e, 1 - e)
         centres = [near, 2 * near - u] if _touches(u, near) else [near]
-        probes = torch.cat([c + s * e * signs for c in centres for s in (1, -1)]).flatten(0, 1)
-        runs = 2 * len(centres) * n
-        rest = {k: t.repeat(runs, *[1] * (t.ndim - 1)) for k, t in aux.items()}
-        out = black(x.repeat(runs, 1, 1), probes, **rest).unflatten(0, (len(centres), 2, n, len(x)))
-        rise = ((out[:, 0] - out[:, 1]) * g).flatten(3).sum(-1, dtype=torch.float64) / 2  # (centres, n, B)
+        probes = torch.cat([c + s * e * signs for c in centres for s in (1, -1)])
+        rise = rises(target, black, lambda start, stop: probes[start:stop], len(probes), x, y, g, aux)
+        rise = rise.unflatten(0, (len(centres), 2, n))
+        rise = (rise[:, 0] - rise[:, 1]) / 2  # (centres, n, B)
         slope = rise[0] if len(centres) == 1 else 2 * rise[0] - rise[1]
         estimates = (slope.reshape(n, len(x), *[1] * (u.ndim - 1)) * signs / e).to(u.dtype)
         if self.report is not None:

@@ -21,6 +21,8 @@ VIEWS = ("whitebox", "blackbox", "proxy")
 class Target:
     """All that a strategy may see of an effect: its name and up to three functions that compute it.
 
+    Where the black box can do better than be called on a batch of copies, `rises` is the way to ask it for many probes at once.
+
     Attributes:
         name: used in error messages.
         whitebox: differentiable DSP.
@@ -28,6 +30,8 @@ class Target:
         proxy: a trained network.
         training: whether the owner is in training mode (`nn.Module.training`); read by `Hybrid(when="eval")`.
         steps: for each control the step in [0, 1] at which differences of the black box are best; empty where nobody measured.
+        rises: (x (B, C, T), probes (N, B, P[, frames]), y (B, C', T), g (B, C', T), **aux) -> (N, B) float64, the inner products
+            <blackbox(x, probe) - y, g> of N probes of each item; None: `blackbox` on copies of the audio gives them.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Target:
     proxy: Fn | None = None
     training: bool = False
     steps: tuple[float, ...] = ()
+    rises: Callable[..., Tensor] | None = None
 
     def view(self, kind: str, asked_by: str) -> Fn:
         """The function behind one view.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import json
 
 import torch
 
@@ -142,9 +143,8 @@ def check_blackbox(make: Make) -> bool | None:
         part = torch.rand(2, len(leaf.controls), dtype=torch.float64) * 0 + 0.5
         values = torch.stack([q.to_physical(part[:, i]) for i, q in enumerate(leaf.controls)], 1) if leaf.controls else part
         width = width_of(leaf)
+        x, program = music(channels=width, batch=2, seconds=0.01).float(), json.dumps([[leaf._key, {}]])
         torch.library.opcheck(
-            render,
-            (music(channels=width, batch=2, seconds=0.01).float(), values, None, None, 0, leaf._key, float(RATE), "{}"),
-            test_utils=("test_schema", "test_faketensor"),
+            render, (x, values, None, [None], 0, program, float(RATE)), test_utils=("test_schema", "test_faketensor")
         )
     return None

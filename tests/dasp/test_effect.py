@@ -70,7 +70,7 @@ def test_joint_spsa_runs_the_chain_twice_a_direction(monkeypatch, pedalboard):
     chain = dasp.Chain(dasp.PeakFilter(), dasp.Compressor(), gradient=dasp.SPSA(directions=3))
     u = torch.full((1, 7), 0.5, requires_grad=True)
     chain(music().float(), u).square().sum().backward()
-    renders = 2 * 2  # two plugins, each rendered forward and once for all probes; that many times the package is looked up
+    renders = 2  # the chain as one, forward and for all probes; that many times the package is looked up
     runs = 2 * (1 + 2 * 3)  # two plugins, one run forward and two a direction
     assert len(calls) == renders + runs
 
