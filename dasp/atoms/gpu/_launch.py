@@ -6,7 +6,6 @@ its end and the matrix that takes a start to an end; those are chained; then eac
 compute in double, so that a float32 signal is its exact value rounded, not the plugin's float32 recursion.
 """
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
@@ -20,6 +19,7 @@ LANES = 32  # rows of a serial kernel's program: one warp
 AHEAD = 8  # samples whose loads are issued before the first is used: a load takes longer than a step of the recursion
 SERIAL_ROWS = 4096  # from here on rows alone fill a GPU, and one pass is better than a chunked run's three
 LONGEST_TILE = 1024
+TILE = 1024  # samples of a program where each is for itself
 
 
 def chunking(rows: int, samples: int) -> tuple[int, int]:
@@ -52,6 +52,12 @@ def launch_lanes(kernel: Any, lanes: int, *args: Tensor | int | float, **constan
     launch(kernel, -(-lanes // LANES), *args, **constants, LANES=LANES)
 
 
+def launch_tiles(kernel: Any, rows: int, samples: int, *args: Tensor | int | float, **constants: Any) -> None:
+    """Run a kernel that treats each sample for itself; its last two parameters are the tiles of a row and TILE."""
+    tiles = -(-samples // TILE)
+    launch(kernel, rows * tiles, *args, tiles, warps=4, **constants, TILE=TILE)
+
+
 def real(x: Tensor | torch.dtype) -> Any:
     """Triton's name of a floating dtype."""
     return tl.float64 if (x if isinstance(x, torch.dtype) else x.dtype) == torch.float64 else tl.float32
@@ -67,6 +73,48 @@ def integers(values: tuple[int, ...], device: torch.device) -> Tensor:
 def lanes(LANES: tl.constexpr):
     """The lanes of this program."""
     return tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
+
+
+@triton.jit
+def elements(samples, tiles, TILE: tl.constexpr):
+    """The row and the samples of this program, and which of them there are."""
+    row = tl.program_id(0).to(tl.int64) // tiles
+    n = (tl.program_id(0) % tiles) * TILE + tl.arange(0, TILE)
+    return row, n, n < samples
+
+
+@triton.jit
+def inverse(x, REAL: tl.constexpr):
+    """1 / x, rounded correctly, which single precision's `/` is not."""
+    if REAL == tl.float32:
+        return tl.div_rn(tl.full(x.shape, 1.0, REAL), x)
+    else:
+        return 1.0 / x
+
+
+@triton.jit
+def power(base, exponent):
+    """base^exponent in double, base >= 0. In single precision Triton's are approximations; a double's rounding is not."""
+    return tl.where(exponent == 0, 1.0, tl.exp(exponent * tl.log(base)))
+
+
+@triton.jit
+def tanh(x):
+    """In double: its series near 0, where the quotient cancels."""
+    size = tl.abs(x)
+    e = tl.exp(-2.0 * size)
+    far = (1.0 - e) / (1.0 + e)
+    y = x * x
+    near = 62.0 / 2835 + y * (-1382.0 / 155925 + y * (21844.0 / 6081075))
+    near = 1.0 + y * (-1.0 / 3 + y * (2.0 / 15 + y * (-17.0 / 315 + y * near)))
+    return tl.where(size < 0.1, x * near, tl.where(x < 0, -far, far))
+
+
+@triton.jit
+def tanh_slope(x):
+    """1 / cosh^2, in double."""
+    e = tl.exp(-2.0 * tl.abs(x))
+    return 4.0 * e / ((1.0 + e) * (1.0 + e))
 
 
 @triton.jit
@@ -120,10 +168,3 @@ def starts_of(flow: Tensor, first: Tensor, reversed: bool = False) -> Tensor:
     starts = flow.new_empty(rows, chunks, order)
     launch_lanes(_carry, rows, flow, starts, first.contiguous(), rows, chunks, ORDER=order, REVERSED=reversed)
     return starts
-
-
-def product(shape: Sequence[int]) -> int:
-    out = 1
-    for n in shape:
-        out *= n
-    return out
