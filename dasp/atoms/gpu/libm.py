@@ -1,4 +1,4 @@
-"""Elementary functions in double, rounded once: within a unit in the last place of C's float32 ones, and mostly equal."""
+"""Elementary functions in double, rounded once: within two units in the last place of C's float32 ones."""
 
 import torch
 import triton
