@@ -33,12 +33,6 @@ def chunking(rows: int, samples: int) -> tuple[int, int]:
     return -(-samples // length), length
 
 
-def tile(rows: int, span: int) -> dict[str, int]:
-    """Rows and samples of a tile for a network in which `span` samples do not depend on each other: kernel parameters."""
-    time = 1 << max(min(span, LONGEST_TILE) - 1, 0).bit_length()
-    return {"ROWS": max(1, min(1 << max(rows - 1, 0).bit_length(), 128 // time)), "TIME": time}
-
-
 def launch(kernel: Any, programs: int, *args: Tensor | int | float, warps: int = 1, **constants: Any) -> None:
     """Run a kernel. Never contracts a product and a sum into one operation, so that float32 rounds as on the CPU."""
     if programs:
@@ -56,6 +50,19 @@ def launch_tiles(kernel: Any, rows: int, samples: int, *args: Tensor | int | flo
     """Run a kernel that treats each sample for itself; its last two parameters are the tiles of a row and TILE."""
     tiles = -(-samples // TILE)
     launch(kernel, rows * tiles, *args, tiles, warps=4, **constants, TILE=TILE)
+
+
+def launch_network(kernel: Any, rows: int, span: int, *args: Tensor | int | float, **constants: Any) -> None:
+    """Run a kernel over tiles of rows and time of a network in which `span` samples, from wherever, do not depend on each other.
+
+    A program takes its tiles one after the other. Few rows get long tiles, short spans get many rows. Its last parameters are
+    the samples a tile advances by, ROWS and TIME.
+    """
+    span = max(1, min(span, LONGEST_TILE))
+    time = 1 << (span - 1).bit_length()
+    height = max(1, min(1 << max(rows - 1, 0).bit_length(), 128 // time))
+    warps = max(1, min(8, time * height // 32))
+    launch(kernel, -(-rows // height), *args, span, warps=warps, **constants, ROWS=height, TIME=time)
 
 
 def real(x: Tensor | torch.dtype) -> Any:
