@@ -6,9 +6,14 @@ A plain C library: nothing of Python or torch is needed to build it.
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 import warnings
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,6 +45,8 @@ _LIBRARY = _load()
 
 def native(x: Tensor) -> bool:
     """Whether the kernels serve this tensor; elsewhere the references do."""
+    if x.device.type == "cuda":
+        return _TRITON or _without_triton()
     return x.device.type == "cpu" and _LIBRARY is not None
 
 
@@ -52,3 +59,28 @@ def call(name: str, *args: Tensor | int) -> None:
 def suffix(x: Tensor) -> str:
     """The kernels' name ending for a dtype."""
     return "f64" if x.dtype == torch.float64 else "f32"
+
+
+# Triton comes with torch's CUDA builds. It is looked for here and imported at the first call of a kernel.
+_TRITON = find_spec("triton") is not None
+
+
+@functools.cache
+def _without_triton() -> bool:
+    warnings.warn(
+        "dasp's GPU kernels need Triton, which is missing: plain torch does their work, exact but some thousand times slower. "
+        "Install it: pip install triton.",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    return False
+
+
+def on_gpu(atom: str, **kernels: torch.library.CustomOpDef) -> None:
+    """Let dasp.atoms.gpu.<atom> serve operators on CUDA, each by the function of its keyword; imported at the first call."""
+
+    def later(name: str) -> Callable[..., Any]:
+        return lambda *args: getattr(import_module(f"dasp.atoms.gpu.{atom}"), name)(*args)
+
+    for name, operator in kernels.items():
+        operator.register_kernel("cuda", later(name))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
 
 
@@ -91,6 +91,7 @@ def _(g: Tensor, x: Tensor, coefficient: Tensor, feedback: Tensor, state: Tensor
 
 _forward.register_vmap(batched(_forward))
 _backward.register_vmap(batched(_backward))
+on_gpu("allpass_cascade", forward=_forward, backward=_backward)
 
 
 class _AllpassCascade(torch.autograd.Function):

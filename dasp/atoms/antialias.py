@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native
+from dasp.atoms._library import call, native, on_gpu
 from gradients.batching import batched
 
 # Gauss-Legendre with four points on [0, 1]: within 1e-13 of the mean of tanh over a step below _NEAR.
@@ -111,6 +111,7 @@ def _(g: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 for _op in (_forward, _backward):
     _op.register_vmap(batched(_op))
+on_gpu("antialias", forward=_forward, backward=_backward)
 
 
 class _MeanTanh(torch.autograd.Function):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
 
 
@@ -147,6 +147,7 @@ def _(grad: Tensor, r: Tensor, g: Tensor, threshold: Tensor, exponent: Tensor, b
 
 for _op in (_forward, _backward, _curve, _curve_backward):
     _op.register_vmap(batched(_op))
+on_gpu("ballistics", forward=_forward, backward=_backward, curve=_curve, curve_backward=_curve_backward)
 
 
 class _Ballistics(torch.autograd.Function):

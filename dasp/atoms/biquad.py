@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
 
 PLUGIN_BLOCK = 8192
@@ -97,6 +97,7 @@ def _(g: Tensor, x: Tensor, sos: Tensor, state: Tensor) -> tuple[Tensor, Tensor]
 
 _forward.register_vmap(batched(_forward))
 _backward.register_vmap(batched(_backward))
+on_gpu("biquad", forward=_forward, backward=_backward)
 
 
 class _Biquad(torch.autograd.Function):

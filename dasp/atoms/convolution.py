@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
 
 _HEAD, _GROWTH = 64, 8  # the kernel sums so many taps directly; each block length serves taps up to the next, so much longer
@@ -136,6 +136,7 @@ def _(signal: Tensor, h: Tensor, samples: int, least: int) -> Tensor:
 
 
 _forward.register_vmap(batched(_forward))
+on_gpu("convolution", forward=_forward)
 
 
 class _Convolve(torch.autograd.Function):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
 
 COMBS = (1116, 1188, 1277, 1356, 1422, 1491, 1557, 1617)
@@ -149,6 +149,7 @@ def _(
 
 _forward.register_vmap(batched(_forward))
 _backward.register_vmap(batched(_backward))
+on_gpu("freeverb", forward=_forward, backward=_backward)
 
 
 class _Freeverb(torch.autograd.Function):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from dasp.atoms.libm import libm
 from gradients.batching import batched
 
@@ -108,6 +108,7 @@ def _(g: Tensor, x: Tensor, parameters: Tensor, state: Tensor, mix: list[float])
 
 _forward.register_vmap(batched(_forward))
 _backward.register_vmap(batched(_backward))
+on_gpu("ladder", forward=_forward, backward=_backward)
 
 
 class _Ladder(torch.autograd.Function):

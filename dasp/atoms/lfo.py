@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from dasp.atoms._library import call, native
+from dasp.atoms._library import call, native, on_gpu
 from dasp.atoms.libm import libm
 from dasp.atoms.precision import as_plugin
 from gradients.batching import batched
@@ -59,6 +59,7 @@ def _(step: Tensor, state: Tensor, samples: int) -> tuple[Tensor, Tensor]:
 
 
 _phase.register_vmap(batched(_phase))
+on_gpu("lfo", phase=_phase)
 
 
 def lfo_phase_reference(step: Tensor, state: Tensor, samples: int) -> tuple[Tensor, Tensor]:

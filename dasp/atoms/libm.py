@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
 
 _TORCH = {
@@ -90,6 +90,7 @@ def _(info: Any, in_dims: tuple, x: Tensor, exponent: Tensor) -> tuple[Tensor, i
 
 _tanh_forward.register_vmap(batched(_tanh_forward))
 _tanh_backward.register_vmap(batched(_tanh_backward))
+on_gpu("libm", unary=_unary, power=_power, tanh_forward=_tanh_forward, tanh_backward=_tanh_backward)
 
 
 class _Tanh(torch.autograd.Function):

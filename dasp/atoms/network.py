@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
 
 # As in native/network.cpp.
@@ -225,6 +225,7 @@ def _described(
 
 _forward.register_vmap(batched(_forward))
 _backward.register_vmap(batched(_backward))
+on_gpu("network", forward=_forward, backward=_backward)
 
 
 class _Network(torch.autograd.Function):

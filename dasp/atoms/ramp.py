@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
 
 
@@ -96,6 +96,7 @@ def _(g: Tensor, target: Tensor, state: Tensor, length: int, hop: int) -> Tensor
 
 _forward.register_vmap(batched(_forward))
 _backward.register_vmap(batched(_backward))
+on_gpu("ramp", forward=_forward, backward=_backward)
 
 
 class _Ramp(torch.autograd.Function):
