@@ -138,7 +138,8 @@ def test_files_are_small():
 LOADED = """
 import sys
 import {package}
-optional = {{"pedalboard", "scipy", "torchaudio", "matplotlib", "soundfile", "click", "rich", "mixing"}} - {{"{package}"}}
+optional = {{"pedalboard", "scipy", "torchaudio", "matplotlib", "soundfile", "click", "rich", "mixing", "dasp.atoms.gpu"}}
+optional -= {{"{package}"}}
 print(*sorted(optional & set(sys.modules)))
 print("torch" in sys.modules)
 """

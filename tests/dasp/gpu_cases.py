@@ -8,15 +8,26 @@ import torch
 from torch import Tensor
 
 from dasp.atoms import (
-    allpass_cascade, antialias, ballistics, biquad, convolution, delay_line, freeverb, ladder, lfo, libm, network, ramp,
-)  # fmt: skip
+    allpass_cascade,
+    antialias,
+    ballistics,
+    biquad,
+    convolution,
+    delay_line,
+    freeverb,
+    ladder,
+    lfo,
+    libm,
+    network,
+    ramp,
+)
 
 SAMPLES = 19
 
 
 @dataclass
 class Case:
-    """An operator's call. `exact`: the kernel has the CPU's order of operations. `audio`: the argument that streams."""
+    """An operator's call. `exact`: the kernel has the CPU's order of operations. `state`: the argument that is one."""
 
     atom: str
     function: str
@@ -24,7 +35,6 @@ class Case:
     args: tuple
     exact: bool = True
     state: int | None = None
-    audio: int = 0
 
 
 def cases(atom: str, dtype: torch.dtype, varying: bool) -> list[Case]:
@@ -84,7 +94,7 @@ def _freeverb(dtype: torch.dtype, frames: int) -> list[Case]:
 def _delay_line(dtype: torch.dtype, frames: int) -> list[Case]:
     found = []
     for late, thiran, lowest in ((False, False, 4.3), (True, False, 0.3), (True, True, 5.3)):
-        x, state = _noise(2, 2, SAMPLES, dtype=dtype), _noise(2, 2, 12, dtype=dtype)
+        x, state = _noise(2, 2, SAMPLES, dtype=dtype), _noise(2, 2, 18, dtype=dtype)
         delay, feedback = lowest + 8 * _uniform(2, 1, frames), _uniform(2, 1, SAMPLES + 1 - frames)
         if frames > 1:
             delay[0, 0, 3], delay[1, 0, 5] = 100.0, 9.0  # beyond the line, and whole
@@ -121,7 +131,7 @@ def _network(dtype: torch.dtype, frames: int) -> list[Case]:
         net.write(other, net.diff(net.input(1), step))
         net.output(0, net.sum(echo, echo))
         net.output(1, net.scaled(step, value, 2))
-        samples = 9 if pole else SAMPLES
+        samples = 4 if pole else SAMPLES
         x, state, g = (_noise(2, n, m, dtype=dtype) for n, m in ((2, samples), (1, sum(net.sizes)), (2, samples)))
         params = 0.9 * _uniform(2, 4, min(frames, samples))
         params[:, :2] = 3.2 + 8 * params[:, :2]

@@ -2,7 +2,6 @@
 
 import importlib
 import re
-import subprocess
 import sys
 
 import pytest
@@ -16,12 +15,11 @@ from triton.runtime.interpreter import InterpretedFunction
 from dasp.atoms import _library
 
 PACKAGE = "dasp.atoms.gpu"
-DTYPES = (torch.float32, torch.float64)
-each_case = [
-    pytest.mark.parametrize("varying", [False, True], ids=["constant", "varying"]),
-    pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"]),
-    pytest.mark.parametrize("atom", BUILDERS),
-]
+FORMS = {
+    "float32": (torch.float32, False),
+    "float32-varying": (torch.float32, True),
+    "float64-varying": (torch.float64, True),
+}
 
 
 def _fresh(monkeypatch, *, interpreted):
@@ -63,31 +61,22 @@ def _compare(case: Case, ours, theirs):
             torch.testing.assert_close(a, b, rtol=limit, atol=limit * float(b.abs().max()))
 
 
-def _every(marks):
-    def decorate(test):
-        for mark in marks:
-            test = mark(test)
-        return test
-
-    return decorate
-
-
 @pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")
-@_every(each_case)
-def test_interpreted_kernels_are_the_cpus(kernels, atom, dtype, varying):
-    for case in cases(atom, dtype, varying):
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("atom", BUILDERS)
+def test_interpreted_kernels_are_the_cpus(kernels, atom, form):
+    for case in cases(atom, *FORMS[form]):
         _compare(case, getattr(kernels[atom], case.function)(*case.args), case.operator(*case.args))
 
 
-@pytest.mark.parametrize("varying", [False, True], ids=["constant", "varying"])
-@pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("atom", ["biquad", "ballistics"])
-def test_the_chunked_form_is_the_serial_one_to_rounding(kernels, monkeypatch, atom, dtype, varying):
+def test_the_chunked_form_is_the_serial_one_to_rounding(kernels, monkeypatch, atom, form):
     module = kernels[atom]
     monkeypatch.setattr(module, "chunking", lambda rows, samples: (-(-samples // 8), 8))
     if atom == "biquad":
         monkeypatch.setattr(module, "_BLOCK", 10)  # the backward pass in two blocks
-    for case in cases(atom, dtype, varying):
+    for case in cases(atom, *FORMS[form]):
         if case.function in ("forward", "backward"):
             case.exact = atom == "ballistics" and case.function == "forward"
             # What a chunked run does not do: clear states, here of 1e-8.
@@ -116,8 +105,9 @@ def test_a_stream_in_two_blocks_is_the_whole(kernels, atom):
             part = [a[..., start:stop] if isinstance(a, torch.Tensor) and a.shape[-1] == samples else a for a in args]
             y, args[case.state] = run(*part)
             blocks.append(y)
-        torch.testing.assert_close(torch.cat(blocks, -1), whole[0], rtol=0 if case.exact else 2e-7, atol=0 if case.exact else 2e-7)
-        torch.testing.assert_close(args[case.state], whole[1], rtol=0 if case.exact else 2e-7, atol=0 if case.exact else 2e-7)
+        limit = 0 if case.exact else 2e-7
+        torch.testing.assert_close(torch.cat(blocks, -1), whole[0], rtol=limit, atol=limit)
+        torch.testing.assert_close(args[case.state], whole[1], rtol=limit, atol=limit)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")
@@ -166,19 +156,15 @@ def test_kernels_compile_for_a_gpu(monkeypatch, tmp_path, atom):
 def test_every_operator_has_a_kernel():
     served = {case.operator._opoverload.name() for atom in BUILDERS for case in cases(atom, torch.float32, False)}
     defined = {n for n in torch._C._dispatch_get_all_op_names() if n.startswith("dasp::")}
-    assert served == {n for n in defined if "plugin" not in n and "blackbox" not in n}
+    assert served == defined - {"dasp::render"}  # the plugins', which run on the CPU
     for name in served:
         assert torch._C._dispatch_has_kernel_for_dispatch_key(name, "CUDA"), name
-
-
-def test_import_does_without_the_kernels():
-    code = f"import sys, dasp; sys.exit(any(m.startswith('{PACKAGE}') for m in sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_without_triton_the_references_serve_with_one_warning(monkeypatch):
     monkeypatch.setattr(_library, "_TRITON", False)
     _library._without_triton.cache_clear()
+
     class OnGpu:
         device = torch.device("cuda")
 
@@ -191,10 +177,11 @@ def test_without_triton_the_references_serve_with_one_warning(monkeypatch):
 
 
 @pytest.mark.cuda
-@_every(each_case)
-def test_the_gpu_gives_what_the_cpu_gives(atom, dtype, varying):
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("atom", BUILDERS)
+def test_the_gpu_gives_what_the_cpu_gives(atom, form):
     if not torch.cuda.is_available():
         pytest.skip("no GPU here")
-    for case in cases(atom, dtype, varying):
+    for case in cases(atom, *FORMS[form]):
         moved = [a.cuda() if isinstance(a, torch.Tensor) else a for a in case.args]
         _compare(case, case.operator(*moved), case.operator(*case.args))

@@ -91,10 +91,10 @@ def elements(samples, tiles, TILE: tl.constexpr):
 
 
 @triton.jit
-def inverse(x, REAL: tl.constexpr):
+def inverse(x):
     """1 / x, rounded correctly, which single precision's `/` is not."""
-    if REAL == tl.float32:
-        return tl.div_rn(tl.full(x.shape, 1.0, REAL), x)
+    if x.dtype == tl.float32:
+        return tl.div_rn(tl.full(x.shape, 1.0, x.dtype), x)
     else:
         return 1.0 / x
 

@@ -1,6 +1,7 @@
 """All-passes in series with feedback, serial in time.
 
-The backward pass computes states again in groups of samples that stay in a lane's registers, from states kept at each group's start.
+The backward pass computes states again in groups of samples that stay in a lane's registers, from states kept at each group's
+start.
 """
 
 import torch

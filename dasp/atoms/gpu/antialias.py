@@ -34,9 +34,7 @@ def _forward(a, b, y, samples, tiles, NODES: tl.constexpr, WEIGHTS: tl.constexpr
 
 
 @triton.jit
-def _adjoint(
-    g, a, b, ga, gb, samples, tiles, NODES: tl.constexpr, WEIGHTS: tl.constexpr, NEAR: tl.constexpr, TILE: tl.constexpr
-):
+def _adjoint(g, a, b, ga, gb, samples, tiles, NODES: tl.constexpr, WEIGHTS: tl.constexpr, NEAR: tl.constexpr, TILE: tl.constexpr):
     _, n, inside = elements(samples, tiles, TILE)
     p, q = tl.load(a + n, inside, 0.0), tl.load(b + n, inside, 0.0)
     grad = tl.load(g + n, inside, 0.0)

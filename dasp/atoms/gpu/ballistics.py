@@ -9,7 +9,20 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from dasp.atoms.gpu._launch import AHEAD, TILE, add, chunking, elements, inverse, lanes, launch_lanes, launch_tiles, power, real, starts_of
+from dasp.atoms.gpu._launch import (
+    AHEAD,
+    TILE,
+    add,
+    chunking,
+    elements,
+    inverse,
+    lanes,
+    launch_lanes,
+    launch_tiles,
+    power,
+    real,
+    starts_of,
+)
 
 
 @triton.jit
@@ -126,7 +139,7 @@ def _curve(
     at = row // channels * frames + n * VARYING
     level = tl.load(r + row * samples + n, inside, 0.0)
     limit = tl.load(threshold + at, inside, 1.0)
-    bent = level * inverse(limit, REAL)
+    bent = level * inverse(limit)
     out = power(bent.to(tl.float64), tl.load(exponent + at, inside, 0.0).to(tl.float64)).to(REAL)
     if BELOW:
         out = tl.where(level > limit, 1.0, out)

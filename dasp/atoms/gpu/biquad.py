@@ -1,7 +1,7 @@
 """Cascades of second-order sections, one section after the other.
 
-Serial from `SERIAL_ROWS` rows on, chunked below. Float32 equals the CPU's to the bit in the serial form alone: a chunked run is in
-double, and does not clear states of 1e-8 and less, nor NaN, at the ends of the plugin's blocks.
+Serial from `SERIAL_ROWS` rows on, chunked below. Float32 equals the CPU's to the bit in the serial form alone: a chunked run is
+in double, and does not clear states of 1e-8 and less, nor NaN, at the ends of the plugin's blocks.
 """
 
 import torch

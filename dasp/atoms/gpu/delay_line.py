@@ -179,4 +179,4 @@ def backward(
     grad = out.new_zeros(*x.shape[:2], samples + 1)
     if samples:
         launch_network(_adjoint, rows, span, g, d, f, line, out, state, grad, gd, gf, highest, *shape, **meta)
-    return grad[..., :samples].to(x.dtype), gd.sum(1, keepdim=True), gf.sum(1, keepdim=True)
+    return grad[..., :samples].to(x.dtype).contiguous(), gd.sum(1, keepdim=True), gf.sum(1, keepdim=True)

@@ -1,7 +1,7 @@
 """Freeverb's network.
 
-Float32's combs quantise, so they are serial in time, a lane for each comb; the all-passes are parallel within the shortest one. In the
-backward pass, in double, combs are parallel within the shortest too, with a scan for the damping. Time goes in blocks, of which
+Float32's combs quantise, so they are serial in time, a lane for each comb; the all-passes are parallel within the shortest one.
+In the backward pass, in double, combs are parallel within the shortest too, with a scan for the damping. Time goes in blocks, of which
 only the lines' tails are kept.
 """
 
@@ -125,7 +125,7 @@ def _levels(
 def _all_passes_adjoint(
     g, lines, grad, lengths, rows, sides, samples, start, count, width, span, ROWS: tl.constexpr, TIME: tl.constexpr
 ):
-    """Backwards; `lines` (rows, 4, width) holds the gradients of what the lines hold, those of the next block behind this one's."""
+    """Backwards; `lines` (rows, 4, width) holds the gradients of what lines hold, the next block's behind this one's."""
     row = (tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS))[:, None]
     j = tl.arange(0, TIME)[None, :]
     live = row < rows

@@ -161,7 +161,14 @@ def _adjoint(
             to_u = (1.0 + 4.0 * r * K) * to
             to_shaped = to_u * gain * slope
             to_back = -4.0 * r * gain2 * to * slope_back
-            parts = (to_a, -4.0 * (gain2 * back - K * u) * to, to_shaped * xs[i], to_u * shaped, to_back * old[4], -4.0 * r * back * to)
+            parts = (
+                to_a,
+                -4.0 * (gain2 * back - K * u) * to,
+                to_shaped * xs[i],
+                to_u * shaped,
+                to_back * old[4],
+                -4.0 * r * back * to,
+            )
             tl.store(gx + row * samples + n, to_shaped * drive, inside)
             total = ()
             for k in tl.static_range(6):

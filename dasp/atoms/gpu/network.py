@@ -1,7 +1,7 @@
 """Networks of delay lines: the program is interpreted, each instruction for a tile of rows and time.
 
-Time within a tile is parallel up to the shortest delay that the program reads; where parameters are delays, that is read on the CPU,
-which waits for it. A network with a delay of one sample, such as a low-pass, runs sample by sample, parallel in rows alone.
+Time within a tile is parallel up to the shortest delay that the program reads; where parameters are delays, that is read on the
+CPU, which waits for it. A network with a delay of one sample, such as a low-pass, runs sample by sample, parallel in rows alone.
 """
 
 import torch
@@ -101,8 +101,9 @@ def _run(
 
 @triton.jit
 def _forward(
-    code, instructions, table, x, y, params, lines, registers, rows, inputs, outputs, samples, start, count, width, numbers, frames,
-    span, VARYING: tl.constexpr, REAL: tl.constexpr, AUDIO: tl.constexpr, ROWS: tl.constexpr, TIME: tl.constexpr,
+    code, instructions, table, x, y, params, lines, registers,
+    rows, inputs, outputs, samples, start, count, width, numbers, frames, span,
+    VARYING: tl.constexpr, REAL: tl.constexpr, AUDIO: tl.constexpr, ROWS: tl.constexpr, TIME: tl.constexpr,
 ):  # fmt: skip
     """`lines` (rows, width): each line's past, then the block. `registers` (registers, programs, ROWS, TIME)."""
     here = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
@@ -112,8 +113,8 @@ def _forward(
         n = base + j + here * 0
         inside = (here < rows) & (j < span) & (n < count)
         _run(
-            code, instructions, table, x + here * inputs * samples, y + here * outputs * samples, params + here * numbers * frames,
-            lines + here * width, registers, own, stride, n, (start + n) * VARYING, inside, start, samples, frames,
+            code, instructions, table, x + here * inputs * samples, y + here * outputs * samples,
+            params + here * numbers * frames, lines + here * width, registers, own, stride, n, (start + n) * VARYING, inside, start, samples, frames,
             REAL, AUDIO, False,
         )  # fmt: skip
 
@@ -122,7 +123,7 @@ def _forward(
 def _take(pointer, inside):
     """A gradient that is used up."""
     value = tl.load(pointer, inside, 0.0)
-    tl.store(pointer, value * 0.0, inside)
+    tl.store(pointer, tl.where(inside, 0.0, value), inside)
     return value
 
 
@@ -133,12 +134,12 @@ def _give(pointer, value, inside):
 
 @triton.jit
 def _adjoint(
-    code, instructions, table, g, x, params, lines, waiting, registers, grads, gx, gp, rows, inputs, outputs, samples, start, count,
-    width, numbers, frames, span,
+    code, instructions, table, g, x, params, lines, waiting, registers, grads, gx, gp,
+    rows, inputs, outputs, samples, start, count, width, numbers, frames, span,
     VARYING: tl.constexpr, AUDIO: tl.constexpr, ROWS: tl.constexpr, TIME: tl.constexpr,
 ):  # fmt: skip
-    """Backwards, in double. `waiting` (rows, width) gathers the gradients of what the lines hold. `gp`: (rows, numbers, samples), or
-    (rows, numbers, TIME) to be summed."""
+    """Backwards, in double. `waiting` (rows, width) gathers the gradients of what the lines hold. `gp`: (rows, numbers, samples),
+    or (rows, numbers, TIME) to be summed."""
     here = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
     j = tl.arange(0, TIME)[None, :]
     own, stride = here * TIME + j, tl.num_programs(0) * ROWS * TIME
