@@ -1,8 +1,8 @@
 """Freeverb's network.
 
 Float32's combs quantise, so they are serial in time, a lane for each comb; the all-passes are parallel within the shortest one.
-In the backward pass, in double, combs are parallel within the shortest too, with a scan for the damping. Time goes in blocks, of which
-only the lines' tails are kept.
+In the backward pass, in double, combs are parallel within the shortest too, with a scan for the damping. Time goes in blocks,
+of which only the lines' tails are kept.
 """
 
 import torch

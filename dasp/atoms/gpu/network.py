@@ -114,8 +114,8 @@ def _forward(
         inside = (here < rows) & (j < span) & (n < count)
         _run(
             code, instructions, table, x + here * inputs * samples, y + here * outputs * samples,
-            params + here * numbers * frames, lines + here * width, registers, own, stride, n, (start + n) * VARYING, inside, start, samples, frames,
-            REAL, AUDIO, False,
+            params + here * numbers * frames, lines + here * width, registers, own, stride, n, (start + n) * VARYING,
+            inside, start, samples, frames, REAL, AUDIO, False,
         )  # fmt: skip
 
 
