@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-LEAVE = ("torchaudio", "vst3")
+LEAVE = ("torchaudio", "vst3", "cuda")
 """Markers of the tests that may be skipped: they need what this machine may not have."""
 
 

@@ -6,10 +6,15 @@ A plain C library: nothing of Python or torch is needed to build it.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import sys
 import warnings
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,9 +60,17 @@ def _open(path: Path) -> ctypes.CDLL:
 _LIBRARY = _load()
 
 
-def native(x: Tensor) -> bool:
-    """Whether the kernels serve this tensor; elsewhere the references do."""
+def compiled(x: Tensor) -> bool:
+    """Whether the compiled library serves this tensor; elsewhere the references do, which is as well on a GPU where nothing
+    waits for itself: convolutions, designs, curves."""
     return x.device.type == "cpu" and _LIBRARY is not None
+
+
+def native(x: Tensor) -> bool:
+    """The same for what has a GPU kernel too."""
+    if x.device.type == "cuda":
+        return _TRITON or _without_triton()
+    return compiled(x)
 
 
 def call(name: str, *args: Tensor | int) -> None:
@@ -69,3 +82,28 @@ def call(name: str, *args: Tensor | int) -> None:
 def suffix(x: Tensor) -> str:
     """The kernels' name ending for a dtype."""
     return "f64" if x.dtype == torch.float64 else "f32"
+
+
+# Triton comes with torch's CUDA builds. It is looked for here and imported at the first call of a kernel.
+_TRITON = find_spec("triton") is not None
+
+
+@functools.cache
+def _without_triton() -> bool:
+    warnings.warn(
+        "dasp's GPU kernels need Triton, which is missing: plain torch does their work, exact but some thousand times slower. "
+        "Install it: pip install triton.",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    return False
+
+
+def on_gpu(atom: str, **kernels: torch.library.CustomOpDef) -> None:
+    """Let dasp.atoms.gpu.<atom> serve operators on CUDA, each by the function of its keyword; imported at the first call."""
+
+    def later(name: str) -> Callable[..., Any]:
+        return lambda *args: getattr(import_module(f"dasp.atoms.gpu.{atom}"), name)(*args)
+
+    for name, operator in kernels.items():
+        operator.register_kernel("cuda", later(name))

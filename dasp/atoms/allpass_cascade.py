@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
 
 
@@ -59,7 +59,7 @@ def allpass_cascade_reference(x: Tensor, coefficient: Tensor, feedback: Tensor, 
     return torch.stack(out, -1) if out else x, torch.stack([*s, fed], -1).detach()
 
 
-@torch.library.custom_op("dasp::allpass_cascade", mutates_args=())
+@torch.library.custom_op("dasp::allpass_cascade", mutates_args=(), device_types="cpu")
 def _forward(x: Tensor, coefficient: Tensor, feedback: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     x, state = x.contiguous(), state.clone(memory_format=torch.contiguous_format)
     c, f = (p.to(x.dtype).contiguous() for p in (coefficient, feedback))
@@ -73,7 +73,7 @@ def _(x: Tensor, coefficient: Tensor, feedback: Tensor, state: Tensor) -> tuple[
     return x.new_empty(x.shape), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::allpass_cascade_backward", mutates_args=())
+@torch.library.custom_op("dasp::allpass_cascade_backward", mutates_args=(), device_types="cpu")
 def _backward(g: Tensor, x: Tensor, coefficient: Tensor, feedback: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     g, x, state = g.contiguous(), x.contiguous(), state.contiguous()
     c, f = (p.to(x.dtype).double().contiguous() for p in (coefficient, feedback))
@@ -91,6 +91,7 @@ def _(g: Tensor, x: Tensor, coefficient: Tensor, feedback: Tensor, state: Tensor
 
 _forward.register_vmap(batched(_forward))
 _backward.register_vmap(batched(_backward))
+on_gpu("allpass_cascade", forward=_forward, backward=_backward)
 
 
 class _AllpassCascade(torch.autograd.Function):

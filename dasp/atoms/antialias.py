@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native
+from dasp.atoms._library import call, native, on_gpu
 from gradients.batching import batched
 
 # Gauss-Legendre with four points on [0, 1]: within 1e-13 of the mean of tanh over a step below _NEAR.
@@ -83,7 +83,7 @@ def _mean_ramp(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(crosses, triangle, above / 2)
 
 
-@torch.library.custom_op("dasp::mean_tanh", mutates_args=())
+@torch.library.custom_op("dasp::mean_tanh", mutates_args=(), device_types="cpu")
 def _forward(a: Tensor, b: Tensor) -> Tensor:
     a, b = a.contiguous(), b.contiguous()
     y = torch.empty_like(a)
@@ -96,7 +96,7 @@ def _(a: Tensor, b: Tensor) -> Tensor:
     return a.new_empty(a.shape)
 
 
-@torch.library.custom_op("dasp::mean_tanh_backward", mutates_args=())
+@torch.library.custom_op("dasp::mean_tanh_backward", mutates_args=(), device_types="cpu")
 def _backward(g: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     g, a, b = g.contiguous(), a.contiguous(), b.contiguous()
     ga, gb = torch.empty_like(a), torch.empty_like(b)
@@ -111,6 +111,7 @@ def _(g: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 for _op in (_forward, _backward):
     _op.register_vmap(batched(_op))
+on_gpu("antialias", forward=_forward, backward=_backward)
 
 
 class _MeanTanh(torch.autograd.Function):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, compiled, suffix
 from gradients.batching import batched
 
 _HEAD, _GROWTH = 64, 8  # the kernel sums so many taps directly; each block length serves taps up to the next, so much longer
@@ -50,7 +50,7 @@ def convolve(x: Tensor, h: Tensor, history: Tensor | None = None, *, through_his
     after = history_after(past, x, taps).detach()
     if samples == 0:
         return x, after
-    return _Convolve.apply(past, x, h.double(), place) if native(x) else convolve_reference(past, x, h), after
+    return _Convolve.apply(past, x, h.double(), place) if compiled(x) else convolve_reference(past, x, h), after
 
 
 def history_after(history: Tensor, x: Tensor, taps: int) -> Tensor:
@@ -127,7 +127,7 @@ def _gradient_block(samples: int, taps: int) -> int:
     return 1 << min(range(6, 19), key=cost)
 
 
-@torch.library.custom_op("dasp::convolve", mutates_args=())
+@torch.library.custom_op("dasp::convolve", mutates_args=(), device_types="cpu")
 def _forward(history: Tensor, x: Tensor, h: Tensor, place: int) -> Tensor:
     history, x, h = history.contiguous(), x.contiguous(), h.contiguous()
     y = torch.empty_like(x)
@@ -142,7 +142,7 @@ def _(history: Tensor, x: Tensor, h: Tensor, place: int) -> Tensor:
     return x.new_empty(x.shape)
 
 
-@torch.library.custom_op("dasp::convolve_backward", mutates_args=())
+@torch.library.custom_op("dasp::convolve_backward", mutates_args=(), device_types="cpu")
 def _backward(history: Tensor, x: Tensor, h: Tensor, g: Tensor, wanted: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients at history, x and h, each empty where it is not wanted."""
     history, x, h, g = history.contiguous(), x.contiguous(), h.contiguous(), g.contiguous()

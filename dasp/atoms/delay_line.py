@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
 
 
@@ -88,7 +88,7 @@ def delay_line_reference(
     return (torch.stack(items), torch.stack(states).detach()) if items else (x, state)
 
 
-@torch.library.custom_op("dasp::delay_line", mutates_args=())
+@torch.library.custom_op("dasp::delay_line", mutates_args=(), device_types="cpu")
 def _forward(x: Tensor, delay: Tensor, feedback: Tensor, state: Tensor, late: bool, thiran: bool) -> tuple[Tensor, Tensor]:
     x, state = x.contiguous(), state.clone(memory_format=torch.contiguous_format)
     d, f = delay.contiguous(), feedback.to(x.dtype).contiguous()
@@ -103,7 +103,7 @@ def _(x: Tensor, delay: Tensor, feedback: Tensor, state: Tensor, late: bool, thi
     return x.new_empty(x.shape), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::delay_line_backward", mutates_args=())
+@torch.library.custom_op("dasp::delay_line_backward", mutates_args=(), device_types="cpu")
 def _backward(
     g: Tensor, x: Tensor, delay: Tensor, feedback: Tensor, state: Tensor, late: bool, thiran: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -125,6 +125,7 @@ def _(
 
 _forward.register_vmap(batched(_forward))
 _backward.register_vmap(batched(_backward))
+on_gpu("delay_line", forward=_forward, backward=_backward)
 
 
 class _DelayLine(torch.autograd.Function):

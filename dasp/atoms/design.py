@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native
+from dasp.atoms._library import call, compiled
 from dasp.atoms.libm import libm
 from gradients.batching import batched
 
@@ -70,7 +70,7 @@ def sections(
             f"sections: frequency, gain_db and q must broadcast to (batch, {len(kinds)}, frames) for {', '.join(kinds)}; "
             f"got {tuple(frequency.shape)}."
         )
-    if frequency.device.type != "cpu" or not native(frequency):
+    if not compiled(frequency):
         return sections_reference(kinds, frequency, gain_db, q, sample_rate, dtype)
     codes = [KINDS.index(k) for k in kinds]
     exact = _Design.apply(frequency, gain_db, q, codes, float(sample_rate))
@@ -194,7 +194,7 @@ def _peak_rows(a: Tensor, sin: Tensor, cos: Tensor, q: Tensor) -> _Rows:
 _COOKBOOK = {"low_shelf": _low_shelf_rows, "high_shelf": _high_shelf_rows, "peak": _peak_rows}
 
 
-@torch.library.custom_op("dasp::design", mutates_args=())
+@torch.library.custom_op("dasp::design", mutates_args=(), device_types="cpu")
 def _forward(frequency: Tensor, gain_db: Tensor, q: Tensor, kinds: list[int], sample_rate: float, single: bool) -> Tensor:
     controls = [c.contiguous() for c in (frequency, gain_db, q)]
     batch, count, frames = frequency.shape
@@ -210,7 +210,7 @@ def _(frequency: Tensor, gain_db: Tensor, q: Tensor, kinds: list[int], sample_ra
     return frequency.new_empty(batch, count, 5, frames)
 
 
-@torch.library.custom_op("dasp::design_backward", mutates_args=())
+@torch.library.custom_op("dasp::design_backward", mutates_args=(), device_types="cpu")
 def _backward(
     g: Tensor, frequency: Tensor, gain_db: Tensor, q: Tensor, kinds: list[int], sample_rate: float
 ) -> tuple[Tensor, Tensor, Tensor]:

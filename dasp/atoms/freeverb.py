@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
 
 COMBS = (1116, 1188, 1277, 1356, 1422, 1491, 1557, 1617)
@@ -99,7 +99,7 @@ def _pieces(lengths: list[int]) -> list[int]:
     return [p for i, n in enumerate(lengths) for p in ((n, 1) if i % per_side < len(COMBS) else (n,))]
 
 
-@torch.library.custom_op("dasp::freeverb", mutates_args=())
+@torch.library.custom_op("dasp::freeverb", mutates_args=(), device_types="cpu")
 def _forward(feed: Tensor, feedback: Tensor, damping: Tensor, state: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
     feed, state = feed.contiguous(), state.clone(memory_format=torch.contiguous_format)
     f, d = feedback.to(feed.dtype).contiguous(), damping.to(feed.dtype).contiguous()
@@ -115,7 +115,7 @@ def _(feed: Tensor, feedback: Tensor, damping: Tensor, state: Tensor, lengths: l
     return feed.new_empty(feed.shape[0], sides, feed.shape[2]), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::freeverb_backward", mutates_args=())
+@torch.library.custom_op("dasp::freeverb_backward", mutates_args=(), device_types="cpu")
 def _backward(
     g: Tensor, feed: Tensor, feedback: Tensor, damping: Tensor, state: Tensor, lengths: list[int]
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -149,6 +149,7 @@ def _(
 
 _forward.register_vmap(batched(_forward))
 _backward.register_vmap(batched(_backward))
+on_gpu("freeverb", forward=_forward, backward=_backward)
 
 
 class _Freeverb(torch.autograd.Function):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from dasp.atoms.libm import libm
 from gradients.batching import batched
 
@@ -76,7 +76,7 @@ def ladder_reference(x: Tensor, parameters: Tensor, mix: list[float], state: Ten
     return torch.stack(out, -1) if out else x, torch.stack(s, -1).detach()
 
 
-@torch.library.custom_op("dasp::ladder", mutates_args=())
+@torch.library.custom_op("dasp::ladder", mutates_args=(), device_types="cpu")
 def _forward(x: Tensor, parameters: Tensor, state: Tensor, mix: list[float]) -> tuple[Tensor, Tensor]:
     x, p = x.contiguous(), parameters.to(x.dtype).contiguous()
     state = state.clone(memory_format=torch.contiguous_format)
@@ -90,7 +90,7 @@ def _(x: Tensor, parameters: Tensor, state: Tensor, mix: list[float]) -> tuple[T
     return x.new_empty(x.shape), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::ladder_backward", mutates_args=())
+@torch.library.custom_op("dasp::ladder_backward", mutates_args=(), device_types="cpu")
 def _backward(g: Tensor, x: Tensor, parameters: Tensor, state: Tensor, mix: list[float]) -> tuple[Tensor, Tensor]:
     # The parameters as the forward pass saw them: rounded to its precision.
     g, x, state = g.contiguous(), x.contiguous(), state.contiguous()
@@ -108,6 +108,7 @@ def _(g: Tensor, x: Tensor, parameters: Tensor, state: Tensor, mix: list[float])
 
 _forward.register_vmap(batched(_forward))
 _backward.register_vmap(batched(_backward))
+on_gpu("ladder", forward=_forward, backward=_backward)
 
 
 class _Ladder(torch.autograd.Function):

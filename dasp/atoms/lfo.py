@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from dasp.atoms._library import call, native
+from dasp.atoms._library import call, native, on_gpu
 from dasp.atoms.libm import libm
 from dasp.atoms.precision import as_plugin
 from gradients.batching import batched
@@ -45,7 +45,7 @@ def lfo(
     return as_plugin(torch.sin(as_plugin(phase, rounded) - math.pi), libm("sinf", rounded - half)), after
 
 
-@torch.library.custom_op("dasp::lfo_phase", mutates_args=())
+@torch.library.custom_op("dasp::lfo_phase", mutates_args=(), device_types="cpu")
 def _phase(step: Tensor, state: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     step, state = step.contiguous(), state.clone(memory_format=torch.contiguous_format)
     phase = step.new_empty(*step.shape[:2], samples)
@@ -59,6 +59,7 @@ def _(step: Tensor, state: Tensor, samples: int) -> tuple[Tensor, Tensor]:
 
 
 _phase.register_vmap(batched(_phase))
+on_gpu("lfo", phase=_phase)
 
 
 def lfo_phase_reference(step: Tensor, state: Tensor, samples: int) -> tuple[Tensor, Tensor]:

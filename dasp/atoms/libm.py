@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
 
 _TORCH = {
@@ -38,7 +38,7 @@ def libm(name: str, *args: Tensor) -> Tensor:
     return _power(values[0], values[1]) if name == "powf" else _unary(values[0], name)
 
 
-@torch.library.custom_op("dasp::libm_unary", mutates_args=())
+@torch.library.custom_op("dasp::libm_unary", mutates_args=(), device_types="cpu")
 def _unary(x: Tensor, name: str) -> Tensor:
     x = x.contiguous()
     y = torch.empty_like(x)
@@ -46,7 +46,7 @@ def _unary(x: Tensor, name: str) -> Tensor:
     return y
 
 
-@torch.library.custom_op("dasp::libm_power", mutates_args=())
+@torch.library.custom_op("dasp::libm_power", mutates_args=(), device_types="cpu")
 def _power(x: Tensor, exponent: Tensor) -> Tensor:
     x, exponent = x.contiguous(), exponent.contiguous()
     y = torch.empty_like(x)
@@ -54,7 +54,7 @@ def _power(x: Tensor, exponent: Tensor) -> Tensor:
     return y
 
 
-@torch.library.custom_op("dasp::tanh_forward", mutates_args=())
+@torch.library.custom_op("dasp::tanh_forward", mutates_args=(), device_types="cpu")
 def _tanh_forward(x: Tensor) -> Tensor:
     x = x.contiguous()
     y = torch.empty_like(x)
@@ -62,7 +62,7 @@ def _tanh_forward(x: Tensor) -> Tensor:
     return y
 
 
-@torch.library.custom_op("dasp::tanh_backward", mutates_args=())
+@torch.library.custom_op("dasp::tanh_backward", mutates_args=(), device_types="cpu")
 def _tanh_backward(g: Tensor, x: Tensor) -> Tensor:
     g, x = g.contiguous(), x.contiguous()
     gx = torch.empty_like(x)
@@ -90,6 +90,7 @@ def _(info: Any, in_dims: tuple, x: Tensor, exponent: Tensor) -> tuple[Tensor, i
 
 _tanh_forward.register_vmap(batched(_tanh_forward))
 _tanh_backward.register_vmap(batched(_tanh_backward))
+on_gpu("libm", unary=_unary, power=_power, tanh_forward=_tanh_forward, tanh_backward=_tanh_backward)
 
 
 class _Tanh(torch.autograd.Function):

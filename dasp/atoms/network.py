@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
 
 # As in native/network.cpp.
@@ -171,7 +171,7 @@ def _delayed(line: list[Tensor], delay: Tensor, rounded: bool) -> Tensor:
     return near + part.to(near.dtype) * (slope.detach() if rounded else slope)
 
 
-@torch.library.custom_op("dasp::network", mutates_args=())
+@torch.library.custom_op("dasp::network", mutates_args=(), device_types="cpu")
 def _forward(
     x: Tensor, params: Tensor, state: Tensor, program: list[int], sizes: list[int], registers: int, outputs: int
 ) -> tuple[Tensor, Tensor]:
@@ -188,7 +188,7 @@ def _(
     return x.new_empty(x.shape[0], outputs, x.shape[2]), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::network_backward", mutates_args=())
+@torch.library.custom_op("dasp::network_backward", mutates_args=(), device_types="cpu")
 def _backward(
     g: Tensor, x: Tensor, params: Tensor, state: Tensor, program: list[int], sizes: list[int], registers: int
 ) -> tuple[Tensor, Tensor]:
@@ -225,6 +225,7 @@ def _described(
 
 _forward.register_vmap(batched(_forward))
 _backward.register_vmap(batched(_backward))
+on_gpu("network", forward=_forward, backward=_backward)
 
 
 class _Network(torch.autograd.Function):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
 
 
@@ -68,7 +68,7 @@ def ramp_reference(target: Tensor, length: int, state: Tensor, hop: int = 0) -> 
     return torch.stack(out, -1), torch.stack([value, goal, step, left.where(~rest, 0.0)], -1).detach()
 
 
-@torch.library.custom_op("dasp::ramp", mutates_args=())
+@torch.library.custom_op("dasp::ramp", mutates_args=(), device_types="cpu")
 def _forward(target: Tensor, state: Tensor, length: int) -> tuple[Tensor, Tensor]:
     target, state = target.contiguous(), state.clone(memory_format=torch.contiguous_format)
     y = torch.empty_like(target)
@@ -81,7 +81,7 @@ def _(target: Tensor, state: Tensor, length: int) -> tuple[Tensor, Tensor]:
     return target.new_empty(target.shape), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::ramp_backward", mutates_args=())
+@torch.library.custom_op("dasp::ramp_backward", mutates_args=(), device_types="cpu")
 def _backward(g: Tensor, target: Tensor, state: Tensor, length: int, hop: int) -> Tensor:
     g, target, state = g.contiguous(), target.contiguous(), state.contiguous()
     gt, rows = torch.empty_like(target), target.shape[0] * target.shape[1]
@@ -96,6 +96,7 @@ def _(g: Tensor, target: Tensor, state: Tensor, length: int, hop: int) -> Tensor
 
 _forward.register_vmap(batched(_forward))
 _backward.register_vmap(batched(_backward))
+on_gpu("ramp", forward=_forward, backward=_backward)
 
 
 class _Ramp(torch.autograd.Function):
