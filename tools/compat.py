@@ -40,7 +40,7 @@ class Outcome:
 
 
 def constraints(home: Path) -> Path:
-    """The tested set without torch and numpy, whose versions an environment has of its own, and without triton, which torch pins."""
+    """The tested set without torch and numpy, of which an environment has its own, and without triton, which torch pins."""
     lines = (ROOT / "constraints.txt").read_text().splitlines(keepends=True)
     path = home / "constraints.txt"
     path.write_text("".join(line for line in lines if not re.match(r"(torch|numpy|triton)==", line)))

@@ -15,7 +15,7 @@ from triton.runtime.interpreter import InterpretedFunction
 from dasp.atoms import _library
 
 PACKAGE = "dasp.atoms.gpu"
-CPU_ONLY = ("convolve", "convolve_gradient", "design", "design_backward")
+CPU_ONLY = ("convolve", "convolve_backward", "design", "design_backward")
 FORMS = {
     "float32": (torch.float32, False),
     "float32-varying": (torch.float32, True),
