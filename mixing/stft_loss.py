@@ -9,7 +9,6 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from dasp.atoms.spectral import Slope, compare, frame_count, magnitudes
 
@@ -40,11 +39,11 @@ class MultiResolutionSTFTLoss(nn.Module):
     batch), w_log_mag D(log |X|, log |Y|) and w_lin_mag D(|X|, |Y|). Values and gradients are those of auraloss 0.4 under the same
     settings, except where auraloss has no gradient though output and target differ: a frame of the output none of whose bins
     reaches eps (silence). Its gradient here is the one just above eps, in the phase of the target's frame, so that descent
-    leaves silence.
+    leaves silence. The same holds for the target, where its gradient is asked for.
 
     Both spectra exist for a few frames at a time. The output's gradient is made in the same pass, wherever one is wanted; memory
-    is a few signals. Second derivatives are refused. What auraloss also has, and this not: phase terms, mel and chroma bins, scale
-    invariance, A-weighting, and reduction "none".
+    is a few signals. Second derivatives are refused. What auraloss also has, and this not: phase terms (of wrapped angles), mel
+    and chroma bins, scale invariance, A-weighting, and reduction "none".
 
     Args:
         fft_sizes, hop_sizes, win_lengths: in samples, one of each for a resolution; windows are centred in their transforms.
@@ -113,7 +112,7 @@ class MultiResolutionSTFTLoss(nn.Module):
         target = target.detach()
         rows = target.flatten(0, 1)
         levels = [
-            magnitudes(_padded(rows, len(w)), w.to(rows.dtype), hop, self.eps)
+            magnitudes(_padded(rows, len(w)), w.to(rows), hop, self.eps)
             for w, hop in zip(self._windows(), self.hop_sizes, strict=True)
         ]
         return Target(target, tuple(levels))
@@ -127,7 +126,7 @@ class MultiResolutionSTFTLoss(nn.Module):
                 f"MultiResolutionSTFTLoss: output and target must have one dtype; got {output.dtype} and {audio.dtype}."
             )
         levels = list(target.magnitudes) if prepared else []
-        windows = [w.to(output.dtype) for w in self._windows()]
+        windows = [w.to(output) for w in self._windows()]
 
         def distance(which: list[int], weights: tuple[float, ...]) -> Tensor:
             return _distance(
@@ -155,10 +154,13 @@ class MultiResolutionSTFTLoss(nn.Module):
         return [self.get_buffer(f"window_{i}") for i in range(len(self.fft_sizes))]
 
     def _check(self, x: Tensor, shape: torch.Size) -> None:
-        if x.ndim != 3 or x.shape != shape:
+        if x.ndim != 3 or x.shape != shape or 0 in shape:
             raise ValueError(
-                f"MultiResolutionSTFTLoss: expected output and target (B, C, T) of one shape; got {tuple(x.shape)} and {tuple(shape)}."
+                "MultiResolutionSTFTLoss: expected output and target (B, C, T) of one shape, with something in it; got "
+                f"{tuple(x.shape)} and {tuple(shape)}."
             )
+        if x.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"MultiResolutionSTFTLoss: expected float32 or float64; got {x.dtype}. Convert with .float().")
         if x.shape[2] <= max(self.fft_sizes) // 2:
             raise ValueError(
                 f"MultiResolutionSTFTLoss: needs more than {max(self.fft_sizes) // 2} samples; got {x.shape[2]}. "
@@ -167,12 +169,17 @@ class MultiResolutionSTFTLoss(nn.Module):
 
 
 def _padded(rows: Tensor, size: int) -> Tensor:
-    return nn.functional.pad(rows, (size // 2, size // 2), mode="reflect")
+    """Reflected at both ends by half a transform. Put together from slices: torch's own padding goes sample by sample."""
+    half = size // 2
+    return torch.cat([rows[:, 1 : half + 1].flip(1), rows, rows[:, -half - 1 : -1].flip(1)], 1)
 
 
-def _unpadded(gradient: Tensor, rows: Tensor, size: int) -> Tensor:
-    """The adjoint of `_padded`."""
-    return torch.ops.aten.reflection_pad1d_backward(gradient, rows, [size // 2, size // 2])
+def _add_unpadded(gradient: Tensor, size: int, into: Tensor) -> None:
+    """Adds the adjoint of `_padded`."""
+    half = size // 2
+    into += gradient[:, half:-half]
+    into[:, 1 : half + 1] += gradient[:, :half].flip(1)
+    into[:, -half - 1 : -1] += gradient[:, -half:].flip(1)
 
 
 # One operation for torch: it has its rules for fake tensors and for vmap, and torch.compile need not look inside.
@@ -215,14 +222,14 @@ def _distance_and_gradients(
             total = torch.zeros_like(px) if found.signal is None else found.signal
             if found.apart is not None:
                 total = total.add_(found.apart, alpha=steep)
-            gradients[0] += _unpadded(total, x, size)
+            _add_unpadded(total, size, gradients[0])
         if wanted[1]:
             own = steep - share * w_sc * norm / reference**3
             signal = compare(py, px, **pair, slope=Slope(own, steep, **magnitude)).signal
             assert signal is not None
-            gradients[1] += _unpadded(signal, y, size)
-    shaped = (g.view(t.shape) if w else g for g, t, w in zip(gradients, (output, target), wanted, strict=True))
-    return loss.to(output), *shaped
+            _add_unpadded(signal, size, gradients[1])
+    first, second = (g.view(t.shape) if w else g for g, t, w in zip(gradients, (output, target), wanted, strict=True))
+    return loss.to(output), first, second
 
 
 @_distance_and_gradients.register_fake
@@ -257,14 +264,32 @@ class _Distance(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
         _, *gradients = output
         ctx.mark_non_differentiable(*gradients)
-        ctx.save_for_backward(*gradients)
+        ctx.save_for_backward(*gradients, *inputs[:2])
         ctx.wanted = inputs[-1]
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: Tensor, *_: Any) -> Any:  # type: ignore[override]
-        gradients = (g * saved if wanted else None for saved, wanted in zip(ctx.saved_tensors, ctx.wanted, strict=True))
-        return *gradients, *[None] * 6
+        gradients, signals = ctx.saved_tensors[:2], ctx.saved_tensors[2:]
+        scaled = (_Gradient.apply(g, *pair) if w else None for *pair, w in zip(gradients, signals, ctx.wanted, strict=True))
+        return *scaled, *[None] * 6
+
+
+class _Gradient(torch.autograd.Function):
+    """The gradient with respect to a signal: it depends on the signal, so that taking it for a constant would be wrong."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(g: Tensor, gradient: Tensor, signal: Tensor) -> Tensor:  # type: ignore[override]
+        return g * gradient
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> Any:  # type: ignore[override]
+        raise NotImplementedError("MultiResolutionSTFTLoss: expected to be differentiated once; its gradient has no derivative.")
 
 
 def _distance(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -137,7 +138,7 @@ def _levels(spectrum: Tensor, eps: float) -> Tensor:
     return (spectrum.real.square() + spectrum.imag.square()).clamp_min(eps).sqrt()
 
 
-def _spectra(x: Tensor, window: Tensor, hop: int):  # noqa: ANN202
+def _spectra(x: Tensor, window: Tensor, hop: int) -> Iterator[tuple[int, Tensor]]:
     """Spectra (rows, frames, bins) of blocks of frames, and each block's first frame."""
     frames = x.unfold(1, len(window), hop)
     step = max(1, _BLOCK // (x.shape[0] * len(window)))

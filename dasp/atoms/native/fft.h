@@ -44,7 +44,8 @@ struct Lanes {
 
 template <typename T>
 struct Memory {
-    explicit Memory(int64_t values) : data(static_cast<T*>(std::aligned_alloc(64, (values * sizeof(T) + 63) / 64 * 64)), std::free) {}
+    explicit Memory(int64_t values)
+        : data(static_cast<T*>(std::aligned_alloc(64, (values * sizeof(T) + 63) / 64 * 64)), std::free) {}
     std::unique_ptr<T, decltype(&std::free)> data;
     typename Lanes<T>::V* vectors() const { return reinterpret_cast<typename Lanes<T>::V*>(data.get()); }
 };
@@ -69,8 +70,11 @@ void scatter(T* const* frames, int64_t lanes, const T* window, int64_t start, in
         for (int64_t l = 0; l < n; ++l)
             for (int64_t j = 0; j < n; ++j) turned[l * n + j] = in[(i + j) * n + l] * window[i + j];
         for (int64_t l = 0; l < lanes; ++l) {
-            T* __restrict row = frames[l] + i;
-            for (int64_t j = 0; j < n; ++j) row[j] += turned[l * n + j];
+            typename Lanes<T>::V sum, part;
+            std::memcpy(&sum, frames[l] + i, sizeof sum);
+            std::memcpy(&part, turned + l * n, sizeof part);
+            sum += part;
+            std::memcpy(frames[l] + i, &sum, sizeof sum);
         }
     }
 }

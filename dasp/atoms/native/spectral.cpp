@@ -4,6 +4,9 @@
 // imaginary), which leaves its output in digit-reversed order; the adjoint takes it from there. No spectrum outlives its frame.
 #include "fft.h"
 
+// Called for every bin; a call costs as much as its work.
+#define DASP_INLINE __attribute__((always_inline))
+
 namespace {
 
 using dasp::fft::kBytes;
@@ -29,7 +32,7 @@ struct Sums {
     double total[kSums][L::count] = {};
 
     // The logarithm of a product of ratios >= 1, as a mantissa and an exponent: one logarithm a frame instead of one a bin.
-    inline void multiply(const V& ratio) {
+    DASP_INLINE void multiply(const V& ratio) {
         product *= ratio;
         I bits;
         std::memcpy(&bits, &product, sizeof bits);
@@ -37,11 +40,12 @@ struct Sums {
         bits = (bits & ((typename L::Bits(1) << Types<T>::shift) - 1)) | L::one;
         std::memcpy(&product, &bits, sizeof bits);
     }
-    void flush() {
-        const V* parts[kSums] = {&difference, &power, &logs, &linear};
-        for (int64_t s = 0; s < kSums; ++s)
-            for (int64_t l = 0; l < L::count; ++l) total[s][l] += double((*parts[s])[l]);
+    DASP_INLINE void flush() {
+        add(total[0], difference), add(total[1], power), add(total[2], logs), add(total[3], linear);
         difference = power = linear = logs = V{};
+    }
+    DASP_INLINE static void add(double* total, const V& part) {
+        for (int64_t l = 0; l < L::count; ++l) total[l] += double(part[l]);
     }
     void finish(int64_t lanes, double* out) {
         flush();
@@ -56,7 +60,6 @@ struct Sums {
 // A bin's derivative along its direction X / |X| is own |X| - other |Y|, plus that of log and linear times the distances.
 struct Settings {
     double eps, own, other, log, linear;
-    bool squared;
 };
 
 // Frames of one length and hop of rows of `length` samples.
@@ -100,7 +103,7 @@ class Frames {
     }
     // Calls bin(k, re, im) for every k in [0, n / 2], two at a time, after each of which there is room for other work.
     template <typename F, typename G>
-    void each(const V* z, F&& bin, G&& then) const {
+    DASP_INLINE void each(const V* z, F&& bin, G&& then) const {
         const V zero{};
         bin(0, z[0] + z[1], zero), bin(half, z[0] - z[1], zero), then(0);
         for (int64_t k = 1; k < half / 2; ++k) {
@@ -116,7 +119,7 @@ class Frames {
     }
     // The adjoint of `each` at one of its steps: a and b are for k and n / 2 - k. Set, or added to what is there.
     template <bool Add>
-    void pack(int64_t k, const V* a, const V* b, V* z) const {
+    DASP_INLINE void pack(int64_t k, const V* a, const V* b, V* z) const {
         V *p = z + 2 * transform_.place(k), *q = z + 2 * transform_.place(half - k), h[4];
         if (k == 0) {
             h[0] = a[0] + b[0], h[1] = a[0] - b[0];
@@ -137,13 +140,13 @@ class Frames {
         const V least = V{} + T(eps);
         each(
             z,
-            [&](int64_t k, const V& re, const V& im) {
+            [&](int64_t k, const V& re, const V& im) DASP_INLINE {
                 V power = re * re + im * im;
                 power = power < least ? least : power;
                 L::sqrt(power);
                 out[k] = power;
             },
-            [](int64_t) {});
+            [](int64_t) DASP_INLINE {});
     }
 
   private:
@@ -154,7 +157,7 @@ class Frames {
 };
 
 // One job's work space, and what it does to a group of frames.
-template <typename T>
+template <typename T, bool Squared>
 class Comparison {
     using L = Lanes<T>;
     using V = typename L::V;
@@ -166,6 +169,7 @@ class Comparison {
           levels_((frames.half + 1) * L::count) {}
 
     // Adds a group's sums, and its gradient where one is wanted (`signal`; `apart`: that of sum (|X| - |Y|)^2 / 2).
+    template <bool Gradient>
     void run(const T* x, const T* y, const T* levels, int64_t first, int64_t lanes, double* sums, T* apart, T* signal) {
         V* z = own_.vectors();
         const V* my = reinterpret_cast<const V*>(levels);
@@ -180,11 +184,10 @@ class Comparison {
         const V least = V{} + T(set_.eps);
         V floor = least;
         L::sqrt(floor);
-        const bool gradient = apart || signal;
         V u[2][2], v[2][2];
         frames_.each(
             z,
-            [&](int64_t k, const V& re, const V& im) {
+            [&](int64_t k, const V& re, const V& im) DASP_INLINE {
                 const V power = re * re + im * im;
                 const I quiet = power < least;
                 loud |= ~quiet, heard |= my[k] > floor;
@@ -193,7 +196,7 @@ class Comparison {
                 const V d = mx - my[k];
                 s.difference += d * d, s.power += my[k] * my[k];
                 V ratio{};
-                if (set_.squared) {
+                if (Squared) {
                     ratio = mx / my[k];
                     for (int64_t l = 0; l < L::count; ++l) ratio[l] = std::log(ratio[l]);
                     s.logs += ratio * ratio, s.linear += d * d;
@@ -202,20 +205,20 @@ class Comparison {
                     const V high = above ? mx : my[k], low = above ? my[k] : mx;
                     s.multiply(high / low), s.linear += high - low;
                 }
-                if (!gradient) return;
+                if (!Gradient) return;
                 const V inverse = quiet ? V{} : T(1) / mx;
                 const int64_t side = k > frames_.half / 2;
                 const V dr = re * inverse, di = im * inverse, slope = this->slope(mx, my[k], d, inverse, ratio);
                 u[side][0] = d * dr, u[side][1] = d * di;
                 v[side][0] = slope * dr, v[side][1] = slope * di;
             },
-            [&](int64_t k) {
+            [&](int64_t k) DASP_INLINE {
                 if (k % 16 == 0) s.flush();
-                if (apart) frames_.template pack<false>(k, u[0], u[1], apart_.vectors());
-                if (signal) frames_.template pack<false>(k, v[0], v[1], z);
+                if (Gradient && apart) frames_.template pack<false>(k, u[0], u[1], apart_.vectors());
+                if (Gradient && signal) frames_.template pack<false>(k, v[0], v[1], z);
             });
         s.finish(lanes, sums);
-        if (!gradient) return;
+        if (!Gradient) return;
         const I silent = ~loud & heard;
         for (int64_t l = 0; l < lanes; ++l) {
             if (!silent[l]) continue;
@@ -228,9 +231,9 @@ class Comparison {
     }
 
   private:
-    inline V slope(const V& mx, const V& my, const V& d, const V& inverse, const V& logs) const {
+    DASP_INLINE V slope(const V& mx, const V& my, const V& d, const V& inverse, const V& logs) const {
         const V log = inverse * T(set_.log), linear = V{} + T(set_.linear), base = mx * T(set_.own) - my * T(set_.other);
-        if (set_.squared) return base + T(2) * (logs * log + d * linear);
+        if (Squared) return base + T(2) * (logs * log + d * linear);
         const V size = log + linear;
         return base + (d > V{} ? size : (d < V{} ? -size : V{}));
     }
@@ -241,17 +244,17 @@ class Comparison {
         const V inverse = T(1) / floor;
         frames_.each(
             other_.vectors(),
-            [&](int64_t k, const V& re, const V& im) {
+            [&](int64_t k, const V& re, const V& im) DASP_INLINE {
                 const V my = levels[k], d = floor - my;
                 V logs{};
-                if (set_.squared)
+                if (Squared)
                     for (int64_t l = 0; l < L::count; ++l) logs[l] = std::log(floor[l] / my[l]);
                 const int64_t side = k > frames_.half / 2;
                 const V dr = silent ? re / my : V{}, di = silent ? im / my : V{}, slope = this->slope(floor, my, d, inverse, logs);
                 u[side][0] = d * dr, u[side][1] = d * di;
                 v[side][0] = slope * dr, v[side][1] = slope * di;
             },
-            [&](int64_t k) {
+            [&](int64_t k) DASP_INLINE {
                 if (apart) frames_.template pack<true>(k, u[0], u[1], apart_.vectors());
                 if (signal) frames_.template pack<true>(k, v[0], v[1], own_.vectors());
             });
@@ -262,11 +265,11 @@ class Comparison {
     Memory<T> own_, apart_, other_, levels_;
 };
 
-template <typename T>
+template <typename T, bool Squared>
 void compare(const T* x, const T* y, const T* levels, const T* window, const double* settings, double* sums, T* apart, T* signal,
-             int64_t rows, int64_t length, int64_t n, int64_t hop, int64_t squared, int64_t threads) {
+             int64_t rows, int64_t length, int64_t n, int64_t hop, int64_t threads) {
     const Frames<T> frames(window, length, n, hop);
-    const Settings set{settings[0], settings[1], settings[2], settings[3], settings[4], squared != 0};
+    const Settings set{settings[0], settings[1], settings[2], settings[3], settings[4]};
     const int64_t chunks = (frames.count + frames.chunk - 1) / frames.chunk;
     std::vector<double> parts(rows * chunks * kSums, 0.0);
     // Neighbouring chunks overlap in the gradient; every second one does not.
@@ -274,12 +277,17 @@ void compare(const T* x, const T* y, const T* levels, const T* window, const dou
         const int64_t jobs = (chunks + 1 - phase) / 2;
         dasp::for_rows(rows * jobs, threads, [&](int64_t job) {
             const int64_t row = job / jobs, c = job % jobs * 2 + phase, stop = std::min((c + 1) * frames.chunk, frames.count);
-            Comparison<T> comparison(frames, set);
-            for (int64_t f = c * frames.chunk; f < stop; f += Lanes<T>::count)
-                comparison.run(x + row * length, y + row * length,
-                               levels ? levels + (row * frames.padded + f) * (frames.half + 1) : nullptr, f,
-                               std::min(Lanes<T>::count, frames.count - f), &parts[(row * chunks + c) * kSums],
-                               apart ? apart + row * length : nullptr, signal ? signal + row * length : nullptr);
+            Comparison<T, Squared> comparison(frames, set);
+            for (int64_t f = c * frames.chunk; f < stop; f += Lanes<T>::count) {
+                auto run = [&](auto gradient) {
+                    comparison.template run<gradient>(
+                        x + row * length, y + row * length,
+                        levels ? levels + (row * frames.padded + f) * (frames.half + 1) : nullptr, f,
+                        std::min(Lanes<T>::count, frames.count - f), &parts[(row * chunks + c) * kSums],
+                        apart ? apart + row * length : nullptr, signal ? signal + row * length : nullptr);
+                };
+                apart || signal ? run(std::true_type{}) : run(std::false_type{});
+            }
         });
     }
     std::fill(sums, sums + kSums, 0.0);
@@ -311,7 +319,8 @@ void magnitudes(const T* y, const T* window, const double* eps, T* out, int64_t 
     DASP_EXPORT void spectral_compare_##S(const T* x, const T* y, const T* levels, const T* window, const double* settings,      \
                                           double* sums, T* apart, T* signal, int64_t rows, int64_t length, int64_t n,            \
                                           int64_t hop, int64_t squared, int64_t threads) {                                       \
-        compare(x, y, levels, window, settings, sums, apart, signal, rows, length, n, hop, squared, threads);                    \
+        (squared ? compare<T, true> : compare<T, false>)(x, y, levels, window, settings, sums, apart, signal, rows, length, n,   \
+                                                         hop, threads);                                                          \
     }                                                                                                                            \
     DASP_EXPORT void spectral_magnitudes_##S(const T* y, const T* window, const double* eps, T* out, int64_t rows,               \
                                              int64_t length, int64_t n, int64_t hop, int64_t threads) {                          \
