@@ -61,11 +61,12 @@ void gather(const T* const* frames, const T* window, int64_t start, int64_t stop
             for (int64_t l = 0; l < n; ++l) out[j * n + l] = rows[l][j] * window[j];
 }
 
-// Its adjoint, added to the signal: frame after frame, so that the sum does not depend on how many there are side by side.
+// Its adjoint, added to the signal. From the end, so that a sample's frames are summed in their order, however many lie side by
+// side.
 template <typename T>
 void scatter(T* const* frames, int64_t lanes, const T* window, int64_t start, int64_t stop, const T* __restrict in) {
     constexpr int64_t n = Lanes<T>::count;
-    for (int64_t i = start; i < stop; i += n) {
+    for (int64_t i = stop - n; i >= start; i -= n) {
         T turned[n * n];
         for (int64_t l = 0; l < n; ++l)
             for (int64_t j = 0; j < n; ++j) turned[l * n + j] = in[(i + j) * n + l] * window[i + j];

@@ -250,7 +250,8 @@ class Comparison {
                 if (Squared)
                     for (int64_t l = 0; l < L::count; ++l) logs[l] = std::log(floor[l] / my[l]);
                 const int64_t side = k > frames_.half / 2;
-                const V dr = silent ? re / my : V{}, di = silent ? im / my : V{}, slope = this->slope(floor, my, d, inverse, logs);
+                const V dr = silent ? re / my : V{}, di = silent ? im / my : V{};
+                const V slope = this->slope(floor, my, d, inverse, logs);
                 u[side][0] = d * dr, u[side][1] = d * di;
                 v[side][0] = slope * dr, v[side][1] = slope * di;
             },
