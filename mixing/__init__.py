@@ -13,6 +13,7 @@ _PUBLIC = {
     "MatchResult": "result",
     "Mix": "mixers",
     "Mixer": "mixers",
+    "MultiResolutionSTFTLoss": "stft_loss",
     "Multitrack": "multitrack",
     "Random": "mixers",
     "StereoLoss": "loss",

@@ -3,52 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from mixing.stft_loss import MultiResolutionSTFTLoss, Target
+
+
+@dataclass(frozen=True)
+class StereoTarget:
+    """A stereo target and the magnitude spectra of its mid and side, from `StereoLoss.prepare`: for that loss alone."""
+
+    mid: Target
+    side: Target
+
+
+class StereoTerms(NamedTuple):
+    """A loss, and its two parts unweighted."""
+
+    loss: Tensor
+    mid: Tensor
+    side: Tensor
+
 
 class StereoLoss(nn.Module):
-    """Sum/difference multi-resolution STFT loss (Steinmetz et al. 2020) on auraloss.
+    """Sum/difference multi-resolution STFT loss (Steinmetz et al. 2020).
 
     The multi-resolution STFT loss of the mid (L + R) and of the side signal (L - R): it hears level, spectrum and width, and does
-    not mind left and right swapped.
+    not mind left and right swapped. Equals auraloss's SumAndDifferenceSTFTLoss, but for silence, as `MultiResolutionSTFTLoss`
+    says: a mono output has a gradient towards the target's width.
 
     Args:
-        fft_sizes: one STFT resolution each; hops are a quarter of them, windows (Hann) as long.
+        fft_sizes: one STFT resolution each.
+        hop_sizes: by default a quarter of them.
+        win_lengths: by default as long as they are.
         mid_weight, side_weight: weights of the two signals.
+        output: "loss": half the weighted sum, a scalar; "full": `StereoTerms`.
+        **settings: others of `MultiResolutionSTFTLoss`.
 
     Shapes:
         output, target (B, 2, T) -> a scalar.
     """
 
     def __init__(
-        self, fft_sizes: Sequence[int] = (512, 2048, 8192), *, mid_weight: float = 1.0, side_weight: float = 1.0
+        self,
+        fft_sizes: Sequence[int] = (512, 2048, 8192),
+        hop_sizes: Sequence[int] | None = None,
+        win_lengths: Sequence[int] | None = None,
+        *,
+        mid_weight: float = 1.0,
+        side_weight: float = 1.0,
+        output: Literal["loss", "full"] = "loss",
+        **settings: Any,
     ) -> None:
         super().__init__()
-        from auraloss.freq import SumAndDifferenceSTFTLoss
+        if output not in ("loss", "full"):
+            raise ValueError(f"StereoLoss: output must be loss or full; got {output!r}.")
+        hops = [n // 4 for n in fft_sizes] if hop_sizes is None else hop_sizes
+        self.distance = MultiResolutionSTFTLoss(fft_sizes, hops, fft_sizes if win_lengths is None else win_lengths, **settings)
+        self.mid_weight, self.side_weight, self.output = mid_weight, side_weight, output
 
-        sizes = list(fft_sizes)
-        self.fft_sizes = tuple(sizes)
-        self.loss = SumAndDifferenceSTFTLoss(
-            fft_sizes=sizes,
-            hop_sizes=[n // 4 for n in sizes],
-            win_lengths=sizes,
-            w_sum=mid_weight,
-            w_diff=side_weight,
-        )
+    def prepare(self, target: Tensor) -> StereoTarget:
+        """A target that many outputs are compared with; see `MultiResolutionSTFTLoss.prepare`."""
+        self._check(target, target.shape)
+        return StereoTarget(*(self.distance.prepare(t) for t in _mid_side(target)))
 
-    def forward(self, output: Tensor, target: Tensor) -> Tensor:
-        if output.ndim != 3 or output.shape[1] != 2 or output.shape != target.shape:
-            raise ValueError(
-                f"StereoLoss: expected two mixes (B, 2, T) of one shape; got {tuple(output.shape)} and {tuple(target.shape)}."
-            )
-        if output.shape[2] <= max(self.fft_sizes) // 2:
-            raise ValueError(
-                f"StereoLoss: needs more than {max(self.fft_sizes) // 2} samples; got {output.shape[2]}. "
-                "Choose smaller fft_sizes."
-            )
-        return self.loss(output, target)
+    def forward(self, output: Tensor, target: Tensor | StereoTarget) -> Tensor | StereoTerms:
+        if isinstance(target, StereoTarget):
+            batch, _, samples = target.mid.audio.shape
+            self._check(output, torch.Size((batch, 2, samples)))
+            targets = (target.mid, target.side)
+        else:
+            self._check(output, target.shape)
+            targets = _mid_side(target)
+        mid, side = (self.distance(o, t) for o, t in zip(_mid_side(output), targets, strict=True))
+        loss = (self.mid_weight * mid + self.side_weight * side) / 2
+        return loss if self.output == "loss" else StereoTerms(loss, mid, side)
+
+    def _check(self, x: Tensor, shape: torch.Size) -> None:
+        if x.ndim != 3 or x.shape[1] != 2 or x.shape != shape:
+            raise ValueError(f"StereoLoss: expected two mixes (B, 2, T) of one shape; got {tuple(x.shape)} and {tuple(shape)}.")
+
+
+def _mid_side(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x[:, :1] + x[:, 1:], x[:, :1] - x[:, 1:]
 
 
 def residual_db(output: Tensor, target: Tensor) -> Tensor:

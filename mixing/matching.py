@@ -273,16 +273,17 @@ def _result(
 ) -> MatchResult:
     """The best candidate on the full length, with everything a report needs."""
     distance = StereoLoss()
+    target = distance.prepare(reference[None])
     scored = []
     with torch.no_grad():
         for controls in candidates:
             strips = console.strips(multitrack, controls.tracks)
             mix = console.sum(strips, controls)
-            stft = float(distance(mix, reference[None]))
+            stft = float(distance(mix, target))
             residual = float(residual_db(mix, reference[None]))
             scored.append((stft if foreign else residual, len(scored), stft, residual, controls, strips, mix))
         best = min(scored, key=lambda s: s[:2])
-        plain_distance = float(distance(plain[None], reference[None]))
+        plain_distance = float(distance(plain[None], target))
     _, _, stft, residual, controls, strips, mix = best
     if not plain_distance:
         notes = [*notes, "The reference is the plain sum of these stems; there is nothing to be found out."]
