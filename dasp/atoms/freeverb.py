@@ -101,12 +101,13 @@ def _pieces(lengths: list[int]) -> list[int]:
 
 @torch.library.custom_op("dasp::freeverb", mutates_args=())
 def _forward(feed: Tensor, feedback: Tensor, damping: Tensor, state: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
-    feed, state = feed.contiguous(), state.clone(memory_format=torch.contiguous_format)
+    feed, state = feed.contiguous(), state.contiguous()
     f, d = feedback.to(feed.dtype).contiguous(), damping.to(feed.dtype).contiguous()
     sides = len(lengths) // (len(COMBS) + len(ALL_PASSES))
     wet = feed.new_empty(len(feed), sides, feed.shape[2])
-    call(f"freeverb_{suffix(feed)}", feed, f, d, wet, state, torch.tensor(lengths), *wet.shape, f.shape[1])
-    return wet, state
+    after = torch.empty_like(state)
+    call(f"freeverb_{suffix(feed)}", feed, f, d, wet, state, after, torch.tensor(lengths), *wet.shape, f.shape[1])
+    return wet, after
 
 
 @_forward.register_fake
@@ -121,23 +122,10 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     g, feed, state = g.contiguous(), feed.contiguous(), state.contiguous()
     f, d = (p.to(feed.dtype).double().contiguous() for p in (feedback, damping))
-    to_feed = f.new_empty(g.shape)
-    to_f, to_d = (f.new_zeros(*g.shape[:2], f.shape[1]) for _ in range(2))
-    call(
-        f"freeverb_backward_{suffix(feed)}",
-        g,
-        feed,
-        f,
-        d,
-        state,
-        to_feed,
-        to_f,
-        to_d,
-        torch.tensor(lengths),
-        *g.shape,
-        f.shape[1],
-    )
-    return to_feed.sum(1, keepdim=True).to(feed.dtype), to_f.sum(1), to_d.sum(1)
+    to_feed, to_f, to_d = torch.empty_like(feed), torch.empty_like(f), torch.empty_like(d)
+    outputs = to_feed, to_f, to_d, torch.tensor(lengths)
+    call(f"freeverb_backward_{suffix(feed)}", g, feed, f, d, state, *outputs, *g.shape, f.shape[1])
+    return to_feed, to_f, to_d
 
 
 @_backward.register_fake
