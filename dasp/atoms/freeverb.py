@@ -21,7 +21,14 @@ INPUT_GAIN = 0.015
 def line_lengths(sample_rate: float, sides: int) -> list[int]:
     """Delays in samples, combs then all-passes, left then right; tuned at 44.1 kHz and scaled with the rate."""
     whole = math.floor(sample_rate)
+    if whole * min(ALL_PASSES) < 44100:
+        raise ValueError(f"freeverb: sample_rate must be at least {-(-44100 // min(ALL_PASSES))} Hz; got {sample_rate}.")
     return [whole * (n + side * SPREAD) // 44100 for side in range(sides) for n in (*COMBS, *ALL_PASSES)]
+
+
+def state_size(lengths: list[int]) -> int:
+    """How many values a row's state has: the lines and, of each comb, its filter's."""
+    return sum(_pieces(lengths))
 
 
 def freeverb(
@@ -52,7 +59,7 @@ def freeverb(
     gain = x.new_tensor(input_gain)
     feed = (x if x.shape[1] == 1 else x[:, :1] + x[:, 1:]) * gain
     if state is None:
-        state = x.new_zeros(len(x), sum(lengths) + len(COMBS) * x.shape[1])
+        state = x.new_zeros(len(x), state_size(lengths))
     feedback, damping = torch.broadcast_tensors(feedback.double()[:, 0], damping.double()[:, 0])
     if feedback.shape[0] != len(x) or feedback.shape[1] not in (1, x.shape[2]):
         raise ValueError(
