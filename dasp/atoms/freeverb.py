@@ -21,7 +21,14 @@ INPUT_GAIN = 0.015
 def line_lengths(sample_rate: float, sides: int) -> list[int]:
     """Delays in samples, combs then all-passes, left then right; tuned at 44.1 kHz and scaled with the rate."""
     whole = math.floor(sample_rate)
+    if whole * min(ALL_PASSES) < 44100:
+        raise ValueError(f"freeverb: sample_rate must be at least {-(-44100 // min(ALL_PASSES))} Hz; got {sample_rate}.")
     return [whole * (n + side * SPREAD) // 44100 for side in range(sides) for n in (*COMBS, *ALL_PASSES)]
+
+
+def state_size(lengths: list[int]) -> int:
+    """How many values a row's state has: the lines and, of each comb, its filter's."""
+    return sum(_pieces(lengths))
 
 
 def freeverb(
@@ -52,7 +59,7 @@ def freeverb(
     gain = x.new_tensor(input_gain)
     feed = (x if x.shape[1] == 1 else x[:, :1] + x[:, 1:]) * gain
     if state is None:
-        state = x.new_zeros(len(x), sum(lengths) + len(COMBS) * x.shape[1])
+        state = x.new_zeros(len(x), state_size(lengths))
     feedback, damping = torch.broadcast_tensors(feedback.double()[:, 0], damping.double()[:, 0])
     if feedback.shape[0] != len(x) or feedback.shape[1] not in (1, x.shape[2]):
         raise ValueError(
@@ -101,12 +108,13 @@ def _pieces(lengths: list[int]) -> list[int]:
 
 @torch.library.custom_op("dasp::freeverb", mutates_args=(), device_types="cpu")
 def _forward(feed: Tensor, feedback: Tensor, damping: Tensor, state: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
-    feed, state = feed.contiguous(), state.clone(memory_format=torch.contiguous_format)
+    feed, state = feed.contiguous(), state.contiguous()
     f, d = feedback.to(feed.dtype).contiguous(), damping.to(feed.dtype).contiguous()
     sides = len(lengths) // (len(COMBS) + len(ALL_PASSES))
     wet = feed.new_empty(len(feed), sides, feed.shape[2])
-    call(f"freeverb_{suffix(feed)}", feed, f, d, wet, state, torch.tensor(lengths), *wet.shape, f.shape[1])
-    return wet, state
+    after = torch.empty_like(state)
+    call(f"freeverb_{suffix(feed)}", feed, f, d, wet, state, after, torch.tensor(lengths), *wet.shape, f.shape[1])
+    return wet, after
 
 
 @_forward.register_fake
@@ -121,23 +129,10 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     g, feed, state = g.contiguous(), feed.contiguous(), state.contiguous()
     f, d = (p.to(feed.dtype).double().contiguous() for p in (feedback, damping))
-    to_feed = f.new_empty(g.shape)
-    to_f, to_d = (f.new_zeros(*g.shape[:2], f.shape[1]) for _ in range(2))
-    call(
-        f"freeverb_backward_{suffix(feed)}",
-        g,
-        feed,
-        f,
-        d,
-        state,
-        to_feed,
-        to_f,
-        to_d,
-        torch.tensor(lengths),
-        *g.shape,
-        f.shape[1],
-    )
-    return to_feed.sum(1, keepdim=True).to(feed.dtype), to_f.sum(1), to_d.sum(1)
+    to_feed, to_f, to_d = torch.empty_like(feed), torch.empty_like(f), torch.empty_like(d)
+    outputs = to_feed, to_f, to_d, torch.tensor(lengths)
+    call(f"freeverb_backward_{suffix(feed)}", g, feed, f, d, state, *outputs, *g.shape, f.shape[1])
+    return to_feed, to_f, to_d
 
 
 @_backward.register_fake

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dasp.atoms.freeverb import INPUT_GAIN, freeverb
+from dasp.atoms.freeverb import INPUT_GAIN
+from dasp.atoms.freeverb_mix import freeverb_mix
 from dasp.atoms.level import as_controls
 from dasp.atoms.precision import as_plugin
 from dasp.atoms.ramp import glide
@@ -57,14 +58,9 @@ def reverb(
         values = as_plugin(values, gains(*(t.detach().float() for t in controls)))
     if state is not None or values.shape[2] > 1:  # at rest they keep their double precision
         values = glide(values.to(x.dtype), x.shape[2], math.floor(GLIDE_SECONDS * sample_rate), state, "glide", hop)
-    feedback, absorption, same, cross, direct = values.split(1, 1)
-    gain = 0.0 if frozen else INPUT_GAIN
     memory = {} if state is None else state
-    y, memory["lines"] = freeverb(x, feedback, absorption, sample_rate, memory.get("lines"), gain)
-    same, cross, direct = (t.to(x.dtype) for t in (same, cross, direct))
-    if x.shape[1] == 1:
-        return y * same + x * direct
-    return y * same + y.flip(1) * cross + x * direct
+    y, memory["lines"] = freeverb_mix(x, values, sample_rate, memory.get("lines"), 0.0 if frozen else INPUT_GAIN)
+    return y
 
 
 def _plugin(**settings: Any) -> list[tuple[str, dict[str, Any]]]:

@@ -1,144 +1,100 @@
-// Freeverb's network without its mix: per side eight damped combs in parallel, then four all-passes in series.
-//     comb:      out = line[n - N],  l = (1 - D) out + D l',  line[n] = in + F l
-//     all-pass:  b = line[n - N],    out = b - in,            line[n] = in + b / 2
-// F and D (batch, K): K = 1 (constant) or T. Lengths come from the caller: lengths[side][12]. A row's state holds, one
-// after the other, its lines (oldest sample first) and after each comb's line its filter's value.
-#include "common.h"
+// Freeverb forward, in the audio's precision.
+#include "freeverb.h"
 
 namespace {
 
-constexpr int kCombs = 8, kAllPasses = 4, kLines = kCombs + kAllPasses;
+using namespace freeverb;
 
-// The plugin adds and subtracts 0.1 in float32 against denormals, which quantises to 7.5e-9. Not so in double.
-inline float settle(float v) {
-    v += 0.1f;
-    v -= 0.1f;
-    return v;
-}
-inline double settle(double v) { return v; }
-
-int64_t row_size(const int64_t* lengths) {
-    int64_t size = kCombs;
-    for (int i = 0; i < kLines; ++i) size += lengths[i];
-    return size;
-}
-
-template <typename T>
-struct Line {
-    T* data;
-    int64_t length, at;
-    T read() const { return data[at]; }
-    void write(T v) {
-        data[at] = v;
-        if (++at == length) at = 0;
+// Rows [first, first + S) of the output; linked ones have one input. Those that are together are mixed at once; the wet signal is
+// stored where there is room for it.
+template <int S, bool Linked, bool Varying, typename T>
+void forward_group(const Mix<T>& mix, const T* feedback, const T* damping, T* wet, const T* state, T* after, int64_t first) {
+    const Shape& shape = mix.shape;
+    std::unique_ptr<Lines<T>> sides[S];
+    Combs<T> last[S], lanes[S][kShort];
+    T feed[S][kShort], space[S][kShort], *through[S];
+    for (int s = 0; s < S; ++s) {
+        sides[s] = std::make_unique<Lines<T>>(shape.sizes(first + s), kLines);
+        sides[s]->load(state + shape.state(first + s), &last[s]);
     }
-    void unroll() { std::rotate(data, data + at, data + length); }
-};
-
-template <typename T>
-void forward(const T* in, const T* feedback, const T* damping, T* out, T* state, const int64_t* lengths, int64_t batch,
-             int64_t sides, int64_t samples, int64_t frames, int64_t threads) {
-    dasp::for_rows(batch * sides, threads, [&](int64_t r) {
-        const int64_t* sizes = lengths + (r % sides) * kLines;
-        const T* x = in + (r / sides) * samples;
-        T* y = out + r * samples;
-        T* memory = state + (r / sides) * (row_size(lengths) + (sides == 2 ? row_size(lengths + kLines) : 0));
-        if (r % sides == 1) memory += row_size(lengths);
-        Line<T> lines[kLines];
-        T last[kCombs], *stores[kCombs];
-        for (int i = 0; i < kLines; ++i) {
-            lines[i] = {memory, sizes[i], 0};
-            memory += sizes[i];
-            if (i < kCombs) {
-                last[i] = *memory;
-                stores[i] = memory++;
-            }
+    const Control<S, Varying, T> fs(feedback, shape, first), ds(damping, shape, first);
+    const int64_t block = shape.block();
+    for (int64_t start = 0, count; start < shape.samples; start += count) {
+        count = std::min(block, shape.samples - start);
+        for (int s = 0; s < S; ++s) {
+            if (!Linked || s == 0) mix.feed((first + s) / shape.sides, start, count, feed[s]);
+            through[s] = wet ? wet + (first + s) * shape.samples + start : space[s];
+            sides[s]->take(count);
+            sides[s]->sum(count, through[s]);
+            to_lanes(sides[s]->runs, count, lanes[s]);
         }
-        const T *fs = feedback + (r / sides) * frames, *ds = damping + (r / sides) * frames;
-        const int64_t step = frames == 1 ? 0 : 1;
-        for (int64_t n = 0; n < samples; ++n) {
-            const T f = fs[n * step], d = ds[n * step], keep = T(1) - d;
-            T sum = 0;
-            for (int i = 0; i < kCombs; ++i) {
-                const T delayed = lines[i].read();
-                last[i] = settle(delayed * keep + last[i] * d);
-                lines[i].write(settle(x[n] + last[i] * f));
-                sum += delayed;
-            }
+        for (int p = 0; p < Combs<T>::kParts; ++p) {
+            typename Combs<T>::Vector l[S];
+            for (int s = 0; s < S; ++s) l[s] = last[s].part[p];
+            for (int64_t n = 0; n < count; ++n)
+                for (int s = 0; s < S; ++s) {
+                    const T f = fs.at(s, start + n), d = ds.at(s, start + n);
+                    auto& line = lanes[s][n].part[p];
+                    l[s] = settle<T>(line * (1 - d) + l[s] * d);
+                    line = settle<T>(feed[Linked ? 0 : s][n] + l[s] * f);
+                }
+            for (int s = 0; s < S; ++s) last[s].part[p] = l[s];
+        }
+        for (int s = 0; s < S; ++s) {
+            from_lanes(lanes[s], count, sides[s]->runs);
             for (int i = kCombs; i < kLines; ++i) {
-                const T delayed = lines[i].read();
-                lines[i].write(settle(sum + delayed * T(0.5)));
-                sum = delayed - sum;
+                T *__restrict line = sides[s]->runs[i], *__restrict out = through[s];
+                for (int64_t n = 0; n < count; ++n) {
+                    const T delayed = line[n];
+                    line[n] = settle<T>(out[n] + delayed * T(0.5));
+                    out[n] = delayed - out[n];
+                }
             }
-            y[n] = sum;
+            sides[s]->give(count);
+            sides[s]->move(count);
         }
-        for (auto& line : lines) line.unroll();
-        for (int i = 0; i < kCombs; ++i) *stores[i] = last[i];
-    });
+        for (int s = 0; s < S && mix.gains && shape.sides == (Linked ? S : 1); s += shape.sides)
+            mix.mix((first + s) / shape.sides, start, count, through + s);
+    }
+    for (int s = 0; s < S; ++s) sides[s]->store(after + shape.state(first + s), last[s]);
 }
 
-// Adjoint in double, line by line in reversed time; gradients of the input, feedback and damping per side.
 template <typename T>
-void backward(const T* g, const T* in, const double* feedback, const double* damping, const T* state, double* gin, double* gf,
-              double* gd, const int64_t* lengths, int64_t batch, int64_t sides, int64_t samples, int64_t frames,
-              int64_t threads) {
-    dasp::for_rows(batch * sides, threads, [&](int64_t r) {
-        const int64_t* sizes = lengths + (r % sides) * kLines;
-        const T* x = in + (r / sides) * samples;
-        const T* memory = state + (r / sides) * (row_size(lengths) + (sides == 2 ? row_size(lengths + kLines) : 0));
-        if (r % sides == 1) memory += row_size(lengths);
-        double* to_in = gin + r * samples;
-        std::vector<double> grad(g + r * samples, g + (r + 1) * samples), line(samples), store(samples), out(samples);
-        for (int i = kLines - 1; i >= kCombs; --i) {
-            const int64_t length = sizes[i];
-            for (int64_t n = samples - 1; n >= 0; --n) {
-                const double to_line = n + length < samples ? line[n + length] : 0.0;
-                line[n] = grad[n] + 0.5 * to_line;  // adjoint of the delayed value
-                grad[n] = to_line - grad[n];
-            }
-        }
-        const double *f = feedback + (r / sides) * frames, *d = damping + (r / sides) * frames;
-        double *to_f = gf + r * frames, *to_d = gd + r * frames;
-        const int64_t step = frames == 1 ? 0 : 1;
-        std::fill_n(to_in, samples, 0.0);
-        for (int i = 0; i < kCombs; ++i) {
-            const int64_t length = sizes[i];
-            const double first = memory[length];
-            double level = first;
-            for (int64_t n = 0; n < samples; ++n) {
-                out[n] = n < length ? double(memory[n]) : x[n - length] + f[(n - length) * step] * store[n - length];
-                level = (1 - d[n * step]) * out[n] + d[n * step] * level;
-                store[n] = level;
-            }
-            double carried = 0;  // what the filter's next value hands back
-            for (int64_t n = samples - 1; n >= 0; --n) {
-                const int64_t k = n * step;
-                const double to_line = n + length < samples ? line[n + length] : 0.0;
-                to_in[n] += to_line;
-                to_f[k] += to_line * store[n];
-                const double lambda = f[k] * to_line + carried;
-                to_d[k] += lambda * ((n ? store[n - 1] : first) - out[n]);
-                line[n] = grad[n] + (1 - d[k]) * lambda;
-                carried = d[k] * lambda;
-            }
-            memory += length + 1;
-        }
+void forward(const Mix<T>& mix, const T* feedback, const T* damping, T* wet, const T* state, T* after, int64_t threads) {
+    const Shape& shape = mix.shape;
+    const bool later = mix.gains && shape.apart(threads);
+    std::vector<T> room(later && !wet ? shape.batch * 2 * shape.samples : 0);
+    if (later && !wet) wet = room.data();
+    shape.groups(threads, [&](auto count, auto linked, int64_t first) {
+        constexpr int S = decltype(count)::value;
+        constexpr bool Linked = decltype(linked)::value;
+        if (shape.frames == 1)
+            forward_group<S, Linked, false>(mix, feedback, damping, wet, state, after, first);
+        else
+            forward_group<S, Linked, true>(mix, feedback, damping, wet, state, after, first);
     });
+    for (int64_t row = 0; later && row < shape.batch; ++row) {
+        const T* sides[2] = {wet + 2 * row * shape.samples, wet + (2 * row + 1) * shape.samples};
+        mix.mix(row, 0, shape.samples, sides);
+    }
 }
 
 }  // namespace
 
-#define DASP_FREEVERB(T, SUFFIX)                                                                                             \
-    DASP_EXPORT void freeverb_##SUFFIX(const T* in, const T* feedback, const T* damping, T* out, T* state,                   \
-                                       const int64_t* lengths, int64_t batch, int64_t sides, int64_t samples,                \
-                                       int64_t frames, int64_t threads) {                                                    \
-        forward(in, feedback, damping, out, state, lengths, batch, sides, samples, frames, threads);                         \
-    }                                                                                                                        \
-    DASP_EXPORT void freeverb_backward_##SUFFIX(const T* g, const T* in, const double* feedback, const double* damping,      \
-                                                const T* state, double* gin, double* gf, double* gd,                         \
-                                                const int64_t* lengths, int64_t batch, int64_t sides, int64_t samples,       \
-                                                int64_t frames, int64_t threads) {                                           \
-        backward(g, in, feedback, damping, state, gin, gf, gd, lengths, batch, sides, samples, frames, threads);             \
+// The network alone, from its feed (batch, 1, samples); and mixed with x (batch, sides, samples), where controls (batch, 5,
+// frames) are the feedback, the damping and the gains.
+#define DASP_FREEVERB(T, SUFFIX)                                                                                                 \
+    DASP_EXPORT void freeverb_##SUFFIX(const T* in, const T* feedback, const T* damping, T* out, const T* state, T* after,       \
+                                       const int64_t* lengths, int64_t batch, int64_t sides, int64_t samples, int64_t frames,    \
+                                       int64_t threads) {                                                                        \
+        const Shape shape{lengths, batch, 1, sides, samples, frames, frames};                                                    \
+        forward<T>({in, 1, nullptr, nullptr, shape}, feedback, damping, out, state, after, threads);                             \
+    }                                                                                                                            \
+    DASP_EXPORT void freeverb_mix_##SUFFIX(const T* x, const T* gain, const T* controls, T* y, T* wet, const T* state, T* after, \
+                                     const int64_t* lengths, int64_t batch, int64_t sides, int64_t samples, int64_t frames,      \
+                                     int64_t threads) {                                                                          \
+        const Shape shape{lengths, batch, sides, sides, samples, frames, 5 * frames};                                            \
+        forward<T>({x, *gain, controls + 2 * frames, y, shape}, controls, controls + frames, wet, state, after, threads);        \
     }
 
 DASP_FREEVERB(float, f32)

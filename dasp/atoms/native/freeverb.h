@@ -1,0 +1,242 @@
+// Freeverb's network without its mix: per side eight damped combs in parallel, then four all-passes in series.
+//     comb:      out = line[n - N],  l = (1 - D) out + D l',  line[n] = in + F l
+//     all-pass:  b = line[n - N],    out = b - in,            line[n] = in + b / 2
+// F and D (batch, K): K = 1 (constant) or T. Lengths come from the caller: lengths[side][12]. A row's state holds, one
+// after the other, its lines (oldest sample first) and after each comb's line its filter's value.
+//
+// Blocks are no longer than the shortest line: nothing that a block writes comes back within it. So only the combs' filters
+// follow their own output sample by sample: a side's eight lie side by side in the lanes of vectors, and two sides' fill the time
+// in which one would wait for itself. The rest runs over time.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "simd.h"
+
+#define DASP_INLINE inline __attribute__((always_inline))
+
+namespace freeverb {
+
+using dasp::Lanes;
+
+constexpr int kCombs = 8, kAllPasses = 4, kLines = kCombs + kAllPasses;
+constexpr int64_t kShort = 64;  // samples of a block, at most
+
+template <typename V>
+using Combs = Lanes<V, kCombs>;
+
+// The plugin adds and subtracts 0.1 in float32 against denormals, which quantises to 7.5e-9. Not so in double.
+template <typename V, typename Value>
+DASP_INLINE Value settle(Value v) {
+    if constexpr (sizeof(V) == sizeof(float)) v = v + 0.1f - 0.1f;
+    return v;
+}
+
+// Square tiles of a register's width are transposed by exchanging their off-diagonal halves, quarters, eighths.
+template <int Step, typename Vector, int... I>
+DASP_INLINE void exchange(Vector& a, Vector& b, std::integer_sequence<int, I...>) {
+    const Vector upper = a, lower = b;
+    a = Vector{(I & Step ? lower[I ^ Step] : upper[I])...};
+    b = Vector{(I & Step ? lower[I] : upper[I ^ Step])...};
+}
+template <int Step, int L, typename Vector>
+DASP_INLINE void transpose(Vector (&tile)[L]) {
+    for (int i = 0; i < L; ++i)
+        if (!(i & Step)) exchange<Step>(tile[i], tile[i + Step], std::make_integer_sequence<int, L>{});
+    if constexpr (2 * Step < L) transpose<2 * Step>(tile);
+}
+
+// The combs' signals, each one after the other in time <-> side by side.
+template <typename V>
+void to_lanes(const V* const* signals, int64_t count, Combs<V>* lanes) {
+    constexpr int L = Combs<V>::kLanes;
+    int64_t n = 0;
+    for (; n + L <= count; n += L)
+        for (int p = 0; p < Combs<V>::kParts; ++p) {
+            typename Combs<V>::Vector tile[L];
+            for (int i = 0; i < L; ++i) std::memcpy(&tile[i], signals[p * L + i] + n, sizeof(tile[i]));
+            transpose<1>(tile);
+            for (int i = 0; i < L; ++i) lanes[n + i].part[p] = tile[i];
+        }
+    for (; n < count; ++n)
+        for (int i = 0; i < kCombs; ++i) lanes[n].set(i, signals[i][n]);
+}
+template <typename V>
+void from_lanes(const Combs<V>* lanes, int64_t count, V* const* signals) {
+    constexpr int L = Combs<V>::kLanes;
+    int64_t n = 0;
+    for (; n + L <= count; n += L)
+        for (int p = 0; p < Combs<V>::kParts; ++p) {
+            typename Combs<V>::Vector tile[L];
+            for (int i = 0; i < L; ++i) tile[i] = lanes[n + i].part[p];
+            transpose<1>(tile);
+            for (int i = 0; i < L; ++i) std::memcpy(signals[p * L + i] + n, &tile[i], sizeof(tile[i]));
+        }
+    for (; n < count; ++n)
+        for (int i = 0; i < kCombs; ++i) signals[i][n] = lanes[n].get(i);
+}
+
+// What the calls share. Controls (batch, frames) of one kind lie `stride` apart from row to row.
+struct Shape {
+    const int64_t* lengths;
+    int64_t batch, channels, sides, samples, frames, stride;
+
+    const int64_t* sizes(int64_t row) const { return lengths + row % sides * kLines; }
+    int64_t memory(int64_t side) const {
+        int64_t size = kCombs;
+        for (int i = 0; i < kLines; ++i) size += lengths[side * kLines + i];
+        return size;
+    }
+    int64_t state(int64_t row) const {  // where a row's state begins
+        return row / sides * (memory(0) + (sides == 2 ? memory(1) : 0)) + (row % sides ? memory(0) : 0);
+    }
+    int64_t block() const {
+        const int64_t shortest = *std::min_element(lengths, lengths + sides * kLines);
+        return std::min(kShort, shortest < 8 ? shortest : shortest / 8 * 8);
+    }
+    // f(how many rows of output at once, whether they have one input, the first one) for all of them. The two sides of a stereo
+    // row go together, unless there are threads without a row.
+    template <typename F>
+    void groups(int64_t threads, F&& f) const {
+        constexpr std::integral_constant<int, 1> one;
+        constexpr std::integral_constant<int, 2> two;
+        const int64_t rows = batch * sides, together = rows >= 2 * threads ? 2 : 1;
+        dasp::for_rows((rows + together - 1) / together, threads, [&](int64_t group) {
+            const int64_t first = group * together;
+            if (std::min(together, rows - first) == 1)
+                f(one, std::false_type{}, first);
+            else if (sides == 2)
+                f(two, std::true_type{}, first);
+            else
+                f(two, std::false_type{}, first);
+        });
+    }
+    bool apart(int64_t threads) const { return sides == 2 && batch < threads; }
+};
+
+// The input of the network, and its mix with it:
+//     feed = gain x  or  gain (left + right);   y = same wet + cross (the other side's wet) + direct x
+template <typename T>
+struct Mix {
+    const T* x;
+    T gain;
+    const T* gains;  // same, cross, direct: (batch, 3, frames); null: the network alone
+    T* y;
+    const Shape& shape;
+
+    void feed(int64_t row, int64_t start, int64_t count, T* out) const {
+        const T* left = x + row * shape.channels * shape.samples + start;
+        if (shape.channels == 1)
+            for (int64_t n = 0; n < count; ++n) out[n] = left[n] * gain;
+        else
+            for (int64_t n = 0; n < count; ++n) out[n] = (left[n] + left[n + shape.samples]) * gain;
+    }
+    void mix(int64_t row, int64_t start, int64_t count, const T* const* wet) const {
+        const T *same = gains + row * shape.stride + (shape.frames == 1 ? 0 : start), *cross = same + shape.frames;
+        auto each = [&](auto at) {
+            for (int s = 0; s < shape.sides; ++s) {
+                const int64_t offset = (row * shape.sides + s) * shape.samples + start;
+                const T *__restrict in = x + offset, *__restrict mine = wet[s], *__restrict other = wet[shape.sides - 1 - s];
+                T* __restrict out = y + offset;
+                if (shape.sides == 1)
+                    for (int64_t n = 0; n < count; ++n) out[n] = mine[n] * at(same, n) + in[n] * at(cross + shape.frames, n);
+                else
+                    for (int64_t n = 0; n < count; ++n)
+                        out[n] = mine[n] * at(same, n) + other[n] * at(cross, n) + in[n] * at(cross + shape.frames, n);
+            }
+        };
+        if (shape.frames == 1)
+            each([](const T* control, int64_t) { return *control; });
+        else
+            each([](const T* control, int64_t n) { return control[n]; });
+    }
+};
+
+// Delay lines of one side, as rings: sample n of line i at place n % lengths[i].
+template <typename V>
+struct Lines {
+    const int64_t* lengths;
+    int count;
+    std::vector<V> memory;
+    V *starts[kLines], *runs[kLines], space[kLines][kShort];
+    int64_t at[kLines];
+
+    Lines(const int64_t* lengths, int count) : lengths(lengths), count(count), memory(total()) {
+        V* start = memory.data();
+        for (int i = 0; i < count; ++i) starts[i] = start, start += lengths[i];
+        seek(0);
+    }
+    Lines(const Lines&) = delete;
+    int64_t total() const {
+        int64_t size = 0;
+        for (int i = 0; i < count; ++i) size += lengths[i];
+        return size;
+    }
+    void seek(int64_t n) {
+        for (int i = 0; i < count; ++i) at[i] = n % lengths[i];
+    }
+    void move(int64_t step) {  // by less than a line
+        for (int i = 0; i < count; ++i) {
+            at[i] += step;
+            if (at[i] >= lengths[i]) at[i] -= lengths[i];
+            if (at[i] < 0) at[i] += lengths[i];
+        }
+    }
+    // runs[i]: the next `samples` values, where they lie or, where the line ends among them, copied. `give` puts copies back.
+    void take(int64_t samples) {
+        for (int i = 0; i < count; ++i) {
+            const int64_t head = lengths[i] - at[i];
+            runs[i] = starts[i] + at[i];
+            if (samples <= head) continue;
+            std::copy_n(starts[i], samples - head, std::copy_n(runs[i], head, space[i]));
+            runs[i] = space[i];
+        }
+    }
+    void give(int64_t samples) {
+        for (int i = 0; i < count; ++i) {
+            if (runs[i] != space[i]) continue;
+            const int64_t head = lengths[i] - at[i];
+            std::copy_n(space[i], head, starts[i] + at[i]);
+            std::copy_n(space[i] + head, samples - head, starts[i]);
+        }
+    }
+    template <typename T>
+    void load(const T* state, Combs<V>* last) {
+        for (int i = 0; i < count; ++i) {
+            std::copy_n(state, lengths[i], starts[i]);
+            state += lengths[i];
+            if (i < kCombs) last->set(i, V(*state++));
+        }
+    }
+    void store(V* state, const Combs<V>& last) const {
+        for (int i = 0; i < count; ++i) {
+            state = std::copy(starts[i] + at[i], starts[i] + lengths[i], state);
+            state = std::copy(starts[i], starts[i] + at[i], state);
+            if (i < kCombs) *state++ = last.get(i);
+        }
+    }
+    // The combs' sum, in their order.
+    void sum(int64_t samples, V* __restrict out) const {
+        const V *const a = runs[0], *const b = runs[1], *const c = runs[2], *const d = runs[3];
+        const V *const e = runs[4], *const f = runs[5], *const g = runs[6], *const h = runs[7];
+        for (int64_t n = 0; n < samples; ++n) out[n] = V(0) + a[n] + b[n] + c[n] + d[n] + e[n] + f[n] + g[n] + h[n];
+    }
+};
+
+// A control of S sides.
+template <int S, bool Varying, typename V>
+struct Control {
+    const V* rows[S];
+    V fixed[S];
+
+    Control(const V* values, const Shape& shape, int64_t first) {
+        for (int s = 0; s < S; ++s) {
+            rows[s] = values + (first + s) / shape.sides * shape.stride;
+            fixed[s] = Varying ? 0 : *rows[s];
+        }
+    }
+    V at(int s, int64_t n) const { return Varying ? rows[s][n] : fixed[s]; }
+};
+
+}  // namespace freeverb
