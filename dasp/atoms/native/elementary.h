@@ -70,12 +70,13 @@ inline Doubles power(const Doubles& x, const Doubles& e) { return exp2(e * log2(
 
 // The same for floats, and in which lanes that is surely what powf returns. Arm's powf, which glibc, musl and bionic have, has a
 // relative error of |y log2(x)| 1.2685 2^-33 + 1.69 2^-34 before it rounds (its own documentation); correctly rounded ones have
-// none. Where the ends of that interval, made wide enough for our own error, round to one float, all of it does. x > 0.
+// none. Where the ends of that interval, made wide enough for our own error, round to one float, all of it does. 0 is
+// never sure.
 inline Floats power(const Floats& x, const Doubles& e, FloatMask& sure) {
     const Doubles exponent = e * log2(wide(x)), value = exp2(exponent);
     const Doubles size = Doubles(Words(exponent) & 0x7fffffffffffffff), error = value * (1.3 * 0x1p-33 * size + 0x1p-33);
     const Floats low = narrow(value - error), high = narrow(value + error);
-    sure = low == high;
+    sure = (low == high) & (x > 0);
     return low;
 }
 
