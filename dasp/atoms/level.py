@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
+from dasp.atoms._library import call, native
 from dasp.atoms.libm import libm
 from dasp.atoms.precision import as_plugin
+from gradients.batching import batched
 
 
 def as_controls(x: Tensor, *values: float | Tensor) -> list[Tensor]:
@@ -52,3 +56,84 @@ def ballistics_pole(time_ms: Tensor, sample_rate: float, dtype: torch.dtype) -> 
     if dtype == torch.float64:
         return exact
     return as_plugin(exact, pole(time_ms.detach().float().double()).float())
+
+
+_KINDS = ("pole", "gain", "above", "below")
+
+
+def designed(x: Tensor, sample_rate: float, kinds: str, *controls: float | Tensor) -> Tensor:
+    """Controls of a follower and a gain curve -> the parameters of `dasp.atoms.dynamics`, in one step.
+
+    Args:
+        x: audio (B, C, T); float32 gives float32 values with exact derivatives.
+        sample_rate: in Hz.
+        kinds: one word for each control: "pole" (ms, `ballistics_pole`), "gain" (dB, `db_to_gain` with a floor of -200 dB),
+            "above" (ratio -> 1 / ratio - 1), "below" (ratio -> ratio - 1).
+        *controls: as `as_controls` takes them.
+
+    Returns:
+        (B, P, 1 or T), float64. Second derivatives are refused.
+    """
+    columns = as_controls(x, *controls)
+    frames = max(c.shape[2] for c in columns)
+    values = torch.cat([c if c.shape[2] == frames else c.expand(-1, -1, frames) for c in columns], 1)
+    single = x.dtype != torch.float64
+    return _Designed.apply(values, kinds, sample_rate, single) if native(x) else designed_reference(values, kinds, sample_rate, single)
+
+
+def designed_reference(values: Tensor, kinds: str, sample_rate: float, single: bool) -> Tensor:
+    """The same in plain torch, on controls (B, P, K) in one tensor: the oracle, and the fallback."""
+    dtype = torch.float32 if single else torch.float64
+
+    def one(kind: str, v: Tensor) -> Tensor:
+        if kind == "pole":
+            return ballistics_pole(v, sample_rate, dtype)
+        if kind == "gain":
+            return db_to_gain(v, dtype, floor_db=-200.0)
+        exponent, narrow = ((1 / t if kind == "above" else t) - 1 for t in (v, v.detach().float()))
+        return as_plugin(exponent, narrow) if single else exponent
+
+    return torch.cat([one(kind, v) for kind, v in zip(kinds.split(), values.split(1, 1), strict=True)], 1)
+
+
+def _packed(kinds: str) -> int:
+    return sum(_KINDS.index(kind) << 2 * i for i, kind in enumerate(kinds.split()))
+
+
+@torch.library.custom_op("dasp::level_design", mutates_args=())
+def _design(values: Tensor, kinds: str, sample_rate: float, single: bool) -> Tensor:
+    values, out = values.contiguous(), torch.empty_like(values, memory_format=torch.contiguous_format)
+    rate = values.new_tensor([sample_rate])
+    call("level_design", values, rate, out, values.numel(), *values.shape[1:], _packed(kinds), int(single))
+    return out
+
+
+@torch.library.custom_op("dasp::level_design_backward", mutates_args=())
+def _design_backward(g: Tensor, values: Tensor, kinds: str, sample_rate: float) -> Tensor:
+    g, values = g.contiguous(), values.contiguous()
+    out, rate = torch.empty_like(values), values.new_tensor([sample_rate])
+    call("level_design_backward", g, values, rate, out, values.numel(), *values.shape[1:], _packed(kinds))
+    return out
+
+
+for _op in (_design, _design_backward):
+    _op.register_fake(lambda x, *_: torch.empty_like(x, memory_format=torch.contiguous_format))
+    _op.register_vmap(batched(_op))
+
+
+class _Designed(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(values: Tensor, kinds: str, sample_rate: float, single: bool) -> Tensor:  # type: ignore[override]
+        return _design(values, kinds, sample_rate, single)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        values, ctx.kinds, ctx.sample_rate, _ = inputs
+        ctx.save_for_backward(values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        return _design_backward(g, *ctx.saved_tensors, ctx.kinds, ctx.sample_rate), None, None, None

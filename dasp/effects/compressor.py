@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from dasp.atoms.ballistics import follow, gain_curve
-from dasp.atoms.level import as_controls, ballistics_pole, db_to_gain
-from dasp.atoms.precision import as_plugin
+from dasp.atoms.dynamics import dynamics
+from dasp.atoms.level import designed
 from dasp.effect import Effect
 from dasp.param import Param
 
@@ -35,14 +33,10 @@ def compressor(
         sidechain: (B, C, T), what the detector follows instead of x.
         state: a dict that carries the follower's memory between blocks.
     """
-    threshold, slope, attack, release = as_controls(x, threshold_db, ratio, attack_ms, release_ms)
-    key = x if sidechain is None else sidechain
-    up, down = (ballistics_pole(ms, sample_rate, x.dtype) for ms in (attack, release))
-    level = follow(key.abs(), up, down, state, "level")
-    exponent = 1 / slope - 1
-    if x.dtype != torch.float64:
-        exponent = as_plugin(exponent, 1 / slope.detach().float() - 1)
-    return x * gain_curve(level, db_to_gain(threshold, x.dtype, floor_db=-200.0), exponent)
+    parameters = designed(x, sample_rate, "pole pole gain above", attack_ms, release_ms, threshold_db, ratio)
+    memory = {} if state is None else state
+    y, memory["level"] = dynamics(x, parameters, sidechain, memory.get("level"))
+    return y
 
 
 class Compressor(Effect):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from dasp.atoms.ballistics import follow, gain_curve
-from dasp.atoms.level import as_controls, ballistics_pole, db_to_gain
-from dasp.atoms.precision import as_plugin
+from dasp.atoms.dynamics import dynamics
+from dasp.atoms.level import designed
 from dasp.effect import Effect
 from dasp.param import Param
 
@@ -37,20 +35,11 @@ def noise_gate(
         sidechain: (B, C, T), what the detector follows instead of x.
         state: a dict that carries both followers' memory between blocks.
     """
-    threshold, slope, attack, release = as_controls(x, threshold_db, ratio, attack_ms, release_ms)
-    key = x if sidechain is None else sidechain
-
-    instant, slow = as_controls(x, 0.0, _RMS_MS)
-    at_once, falling, up, down = (ballistics_pole(ms, sample_rate, x.dtype) for ms in (instant, slow, attack, release))
-    square = follow(key * key, at_once, falling, state, "square")
-    heard = square > 0
-    # The root's slope at 0 is infinite. In double, since torch's float32 root is not correctly rounded on every build.
-    root = torch.where(heard, torch.where(heard, square, 1.0).double().sqrt().to(x.dtype), 0.0)
-    level = follow(root, up, down, state, "level")
-    exponent = slope - 1
-    if x.dtype != torch.float64:
-        exponent = as_plugin(exponent, slope.detach().float() - 1)
-    return x * gain_curve(level, db_to_gain(threshold, x.dtype, floor_db=-200.0), exponent, below=True)
+    kinds = "pole pole gain below pole pole"
+    parameters = designed(x, sample_rate, kinds, attack_ms, release_ms, threshold_db, ratio, 0.0, _RMS_MS)
+    memory = {} if state is None else state
+    y, memory["level"] = dynamics(x, parameters, sidechain, memory.get("level"), below=True)
+    return y
 
 
 class NoiseGate(Effect):
