@@ -84,15 +84,34 @@ struct Shape {
 };
 
 // A parameter's values for one item.
-template <typename V, int N, typename T>
+template <bool Moving, typename V, int N, typename T>
 struct Parameter {
     const T* row;
-    bool moving;
     Pack<V, N> fixed;
 
-    Parameter(const T* all, int64_t item, int64_t frames) : row(all + item * frames), moving(frames > 1), fixed(Pack<V, N>{} + V(*row)) {}
-    Pack<V, N> at(int64_t n, int64_t there) const { return moving ? values<V, N>(row + n, there) : fixed; }
+    Parameter(const T* all, int64_t item, int64_t samples)
+        : row(all + item * (Moving ? samples : 1)), fixed(Pack<V, N>{} + V(samples ? *row : T(0))) {}
+    Pack<V, N> at(int64_t n, int64_t there) const {
+        if constexpr (Moving) return values<V, N>(row + n, there);
+        return fixed;
+    }
 };
+
+// f(n, there) for N values at a time: inlined, the whole ones ask nothing.
+template <int N, typename F>
+void sweep(int64_t first, int64_t last, F&& f) {
+    int64_t n = first;
+    for (; n + N <= last; n += N) f(n, int64_t(N));
+    if (n < last) f(n, last - n);
+}
+
+template <typename F>
+void if_moving(int64_t frames, F&& f) {
+    if (frames > 1)
+        f(std::true_type{});
+    else
+        f(std::false_type{});
+}
 
 // A parameter's gradient: one a sample, or the sum over a chunk, and in the end over the row.
 template <int N>
@@ -125,10 +144,14 @@ template <int64_t curve, typename T>
 void forward(const Shape& s, const T* x, const T* a, T* y, int64_t frames, int64_t threads) {
     constexpr int N = kLanes<T>;
     s.each(threads, [&](int64_t row, int64_t item, int64_t first, int64_t last) {
-        const Parameter<T, N, T> p(a, item, frames);
-        const T* in = x + row * s.samples;
-        for (int64_t n = first; n < last; n += N)
-            dasp::keep<N>(shaped<curve, N>(values<T, N>(in + n, last - n), p.at(n, last - n)), y + row * s.samples + n, last - n);
+        if_moving(frames, [&](auto moving) {
+            const Parameter<moving.value, T, N, T> p(a, item, s.samples);
+            const T* in = x + row * s.samples;
+            T* out = y + row * s.samples;
+            sweep<N>(first, last, [&](int64_t n, int64_t there) {
+                dasp::keep<N>(shaped<curve, N>(values<T, N>(in + n, there), p.at(n, there)), out + n, there);
+            });
+        });
     });
 }
 
@@ -138,17 +161,19 @@ void backward(const Shape& s, const T* g, const T* x, const T* a, T* gx, double*
     using D = Pack<double, N>;
     Gradient<N> to(ga, frames, s);
     s.each(threads, [&](int64_t row, int64_t item, int64_t first, int64_t last) {
-        const Parameter<double, N, T> p(a, item, frames);
-        const T *in = x + row * s.samples, *grad = g + row * s.samples;
         D sum{};
-        for (int64_t n = first; n < last; n += N) {
-            const int64_t there = last - n;
-            const D from = values<double, N>(grad + n, there), v = values<double, N>(in + n, there), q = p.at(n, there);
-            D to_x, to_a;
-            derivatives<curve, N>(v, q, curve == kRound ? shaped<curve, N>(v, q) : v, to_x, to_a);
-            dasp::keep<N>(from * to_x, gx + row * s.samples + n, there);
-            to.add(from * to_a, sum, row, n, there);  // lanes beyond the end have a gradient of 0
-        }
+        if_moving(frames, [&](auto moving) {
+            const Parameter<moving.value, double, N, T> p(a, item, s.samples);
+            const T *in = x + row * s.samples, *grad = g + row * s.samples;
+            T* out = gx + row * s.samples;
+            sweep<N>(first, last, [&](int64_t n, int64_t there) {
+                const D from = values<double, N>(grad + n, there), v = values<double, N>(in + n, there), q = p.at(n, there);
+                D to_x, to_a;
+                derivatives<curve, N>(v, q, curve == kRound ? shaped<curve, N>(v, q) : v, to_x, to_a);
+                dasp::keep<N>(from * to_x, out + n, there);
+                to.add(from * to_a, sum, row, n, there);  // lanes beyond the end have a gradient of 0
+            });
+        });
         to.close(sum, row, first);
     });
     to.finish(s.batch * s.channels);
@@ -168,11 +193,17 @@ template <typename T>
 void blend(const Shape& s, const T* x, const T* w, const T* a, const T* b, T* y, int64_t frames_a, int64_t frames_b, int64_t threads) {
     constexpr int N = kLanes<T>;
     s.each(threads, [&](int64_t row, int64_t item, int64_t first, int64_t last) {
-        const Parameter<T, N, T> p(a, item, frames_a), q(b, item, frames_b);
-        for (int64_t n = first, at = row * s.samples + first; n < last; n += N, at += N) {
-            const int64_t there = last - n;
-            dasp::keep<N>(p.at(n, there) * values<T, N>(x + at, there) + q.at(n, there) * values<T, N>(w + at, there), y + at, there);
-        }
+        const int64_t at = row * s.samples;
+        if_moving(frames_a, [&](auto moving_a) {
+            if_moving(frames_b, [&](auto moving_b) {
+                const Parameter<moving_a.value, T, N, T> p(a, item, s.samples);
+                const Parameter<moving_b.value, T, N, T> q(b, item, s.samples);
+                sweep<N>(first, last, [&](int64_t n, int64_t there) {
+                    const auto one = values<T, N>(x + at + n, there), two = values<T, N>(w + at + n, there);
+                    dasp::keep<N>(p.at(n, there) * one + q.at(n, there) * two, y + at + n, there);
+                });
+            });
+        });
     });
 }
 
@@ -183,16 +214,21 @@ void blend_backward(const Shape& s, const T* g, const T* x, const T* w, const T*
     using D = Pack<double, N>;
     Gradient<N> to_a(ga, frames_a, s), to_b(gb, frames_b, s);
     s.each(threads, [&](int64_t row, int64_t item, int64_t first, int64_t last) {
-        const Parameter<double, N, T> p(a, item, frames_a), q(b, item, frames_b);
+        const int64_t at = row * s.samples;
         D sum_a{}, sum_b{};
-        for (int64_t n = first, at = row * s.samples + first; n < last; n += N, at += N) {
-            const int64_t there = last - n;
-            const D from = values<double, N>(g + at, there);
-            dasp::keep<N>(from * p.at(n, there), gx + at, there);
-            dasp::keep<N>(from * q.at(n, there), gw + at, there);
-            to_a.add(from * values<double, N>(x + at, there), sum_a, row, n, there);
-            to_b.add(from * values<double, N>(w + at, there), sum_b, row, n, there);
-        }
+        if_moving(frames_a, [&](auto moving_a) {
+            if_moving(frames_b, [&](auto moving_b) {
+                const Parameter<moving_a.value, double, N, T> p(a, item, s.samples);
+                const Parameter<moving_b.value, double, N, T> q(b, item, s.samples);
+                sweep<N>(first, last, [&](int64_t n, int64_t there) {
+                    const D from = values<double, N>(g + at + n, there);
+                    dasp::keep<N>(from * p.at(n, there), gx + at + n, there);
+                    dasp::keep<N>(from * q.at(n, there), gw + at + n, there);
+                    to_a.add(from * values<double, N>(x + at + n, there), sum_a, row, n, there);
+                    to_b.add(from * values<double, N>(w + at + n, there), sum_b, row, n, there);
+                });
+            });
+        });
         to_a.close(sum_a, row, first);
         to_b.close(sum_b, row, first);
     });
