@@ -32,7 +32,7 @@ def shape(x: Tensor, parameter: Tensor, curve: Curve) -> Tensor:
     """
     _check("shape", x, parameter=parameter)
     kind = _CURVES.index(curve)
-    if not native(x):
+    if not (x.device.type == "cpu" and native(x)):
         return shape_reference(x, parameter, curve)
     return (_Shape.apply if torch.is_grad_enabled() else _forward)(x, parameter, kind)
 
@@ -47,7 +47,7 @@ def blend(x: Tensor, other: Tensor, gain: Tensor, other_gain: Tensor) -> Tensor:
         gain, other_gain: (B, 1, K), K = 1 or T.
     """
     _check("blend", x, gain=gain, other_gain=other_gain)
-    if not native(x):
+    if not (x.device.type == "cpu" and native(x)):
         return blend_reference(x, other, gain, other_gain)
     return (_Blend.apply if torch.is_grad_enabled() else _blend)(x, other, gain, other_gain)
 
