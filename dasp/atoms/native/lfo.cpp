@@ -23,10 +23,11 @@ inline void wrap(double&) {}
 // `count` phases from `now` on, which goes on.
 template <typename T>
 void phases(const T* step, int64_t stride, int64_t count, T& now, T* to) {
-    T phase = now;
+    T phase = now, grown = *step;
     for (int64_t n = 0; n < count; ++n) {
         to[n] = phase;
-        phase += step[n * stride];
+        if (stride) grown = step[n];
+        phase += grown;
         wrap(phase);
     }
     now = phase;
@@ -37,19 +38,28 @@ void phases(const T* step, int64_t stride, int64_t count, T& now, T* to) {
 void sines(const float* phase, int64_t count, float* to) {
     using F = Pack<float, N>;
     using I = Pack<int32_t, N>;
-    for (int64_t n = 0; n < count; n += N) {
-        const int64_t there = count - n;
-        const F angle = values<float, N>(phase + n, there) - float(kHalf);
-        const auto sine = dasp::sin_turn<N>(__builtin_convertvector(angle, Pack<double, N>));
-        const F near = __builtin_convertvector(sine, F);
-        const I bits = dasp::as_bits<I>(near);
-        const F unit = dasp::as_bits<F>((bits & 0x7F800000) - (23 << 23));
-        const F miss = __builtin_convertvector(sine - __builtin_convertvector(near, Pack<double, N>), F);
-        // Powers of two and tiny values, whose units differ to both sides or are no normal numbers, are asked too.
-        const I sure = (dasp::absolute<N>(miss) < 0.4375f * unit) & ((bits & 0x7FFFFF) != 0) & ((bits & 0x7F800000) > (24 << 23));
-        dasp::keep<N>(near, to + n, there);
-        for (int i = 0; i < std::min<int64_t>(N, there); ++i)
-            if (!sure[i]) to[n + i] = ::sinf(angle[i]);
+    constexpr int64_t kSpan = 512;
+    float angles[kSpan];
+    int32_t sure[kSpan];
+    for (int64_t start = 0; start < count; start += kSpan) {
+        const int64_t stop = std::min(count, start + kSpan);
+        for (int64_t n = start; n < stop; n += N) {
+            const int64_t there = stop - n;
+            const F angle = values<float, N>(phase + n, there) - float(kHalf);
+            const auto sine = dasp::sin_turn<N>(__builtin_convertvector(angle, Pack<double, N>));
+            const F near = __builtin_convertvector(sine, F);
+            const I bits = dasp::as_bits<I>(near);
+            const F unit = dasp::as_bits<F>((bits & 0x7F800000) - (23 << 23));
+            const F miss = __builtin_convertvector(sine - __builtin_convertvector(near, Pack<double, N>), F);
+            // Powers of two and tiny values, whose units differ to both sides or are no normal numbers, are asked too.
+            const I same = (dasp::absolute<N>(miss) < 0.4375f * unit) & ((bits & 0x7FFFFF) != 0) & ((bits & 0x7F800000) > (24 << 23));
+            std::memcpy(sure + (n - start), &same, sizeof same);
+            std::memcpy(angles + (n - start), &angle, sizeof angle);
+            dasp::keep<N>(near, to + n, there);
+        }
+        // Apart from the above, which runs on while this waits for branches.
+        for (int64_t n = start; n < stop; ++n)
+            if (!sure[n - start]) to[n] = ::sinf(angles[n - start]);
     }
 }
 void sines(const double* phase, int64_t count, double* to) {
@@ -120,9 +130,15 @@ void swing(const Sizes& s, const T* step, const T* depth, const T* centre, const
         sines(phase, count, phase);
         const T *d = depth + row * depths + start * step_d, *c = centre + row * centres + start * step_c;
         double* out = delay + row * s.samples + start;
-        for (int64_t n = 0; n < count; ++n) {
-            const T ms = std::max(low, phase[n] * d[n * step_d] * scale + c[n * step_c]);
-            out[n] = T(std::min(w.high, double(ms) * w.sample_rate / 1000));
+        auto delay_of = [&](T sine, T deep, T middle) {
+            const T ms = std::max(low, sine * deep * scale + middle);
+            return double(T(std::min(w.high, double(ms) * w.sample_rate / 1000)));
+        };
+        if (step_d || step_c) {
+            for (int64_t n = 0; n < count; ++n) out[n] = delay_of(phase[n], d[n * step_d], c[n * step_c]);
+        } else {
+            const T deep = *d, middle = *c;
+            for (int64_t n = 0; n < count; ++n) out[n] = delay_of(phase[n], deep, middle);
         }
     });
 }
