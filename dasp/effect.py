@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dasp.automation import hold, hop_length, to_grid
 from dasp.blackbox import Host, Recipe, Stage, joined, register, render, rises
-from dasp.param import Param
+from dasp.param import Param, Scales
 from gradients import Strategy, Target, resolve
 
 LONG = 1 << 22  # samples; without gradients, longer signals go through the white box in blocks of that size
@@ -66,6 +66,7 @@ class Effect(nn.Module):
     plugin_needs_rate: ClassVar[bool] = False
     _takes: ClassVar[frozenset[str]] = frozenset()
     _key: ClassVar[str] = ""
+    _scales: ClassVar[Scales] = Scales(())
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -76,6 +77,7 @@ class Effect(nn.Module):
         elif cls.plugin is None:
             raise TypeError(f"{cls.__name__}: declares neither dsp nor plugin; an effect needs one of them.")
         cls._key = register(cls)
+        cls._scales = Scales(cls.controls)
         cls.__doc__ = f"{inspect.getdoc(cls) or ''}\n\n{table_of(cls.controls)}"
 
     def __init__(
@@ -216,8 +218,10 @@ class Effect(nn.Module):
 
     def _run(self, x: Tensor, u: Tensor, hop: int, **aux: Any) -> Tensor:
         """The DSP at controls (B, P), or (B, P, K) that are held for `hop` samples each."""
-        u = hold(u, hop, x.shape[2]) if hop else u[..., None]
-        v = {q.name: q.to_physical(u[:, i : i + 1].double()) for i, q in enumerate(self.controls)}
+        values = self._scales.to_physical(u if hop else u[..., None])
+        if hop:
+            values = hold(values, hop, x.shape[2])
+        v = {q.name: value for q, value in zip(self.controls, values.split(1, dim=1), strict=True)} if self.controls else {}
         if "hop" in self._takes:
             aux["hop"] = hop
         dsp = type(self).dsp
@@ -250,9 +254,8 @@ class Effect(nn.Module):
 
     def _stages(self, u: Tensor, samples: int, aux: dict[str, Tensor]) -> list[Stage]:
         """What the black box runs at controls (runs, P) or (runs, P, frames)."""
-        u = (to_grid(u, samples) if u.ndim == 3 else u).double()
-        columns = [q.to_physical(u[:, i]) for i, q in enumerate(self.controls)]
-        values = torch.stack(columns, 1) if columns else u
+        values = self._scales.to_physical(to_grid(u, samples) if u.ndim == 3 else u[..., None])
+        values = values if u.ndim == 3 else values[..., 0]
         return [Stage(self._declaration, values, aux.get("impulse_response"))]
 
     def _check_audio(self, x: Tensor, sidechain: Tensor | None) -> None:
@@ -334,6 +337,9 @@ def unit_controls(
     frames = {v.shape[1] for v in physical.values() if isinstance(v, Tensor) and v.ndim == 2 and v.shape[1] > 1}
     if len(frames) > 1:
         raise ValueError(f"{name}: controls that vary in time need the same number of frames; got {sorted(frames)}.")
+    if not any(isinstance(value, Tensor) for value in physical.values()):
+        row = [q.to_unit(float(physical.get(q.name, q.default))) for q in controls]
+        return torch.tensor(row, dtype=torch.float64, device=device).expand(batch, -1)
     columns = []
     for q in controls:
         value = physical.get(q.name, q.default)
@@ -347,8 +353,6 @@ def unit_controls(
         else:
             column = torch.tensor([[q.to_unit(float(value))]], dtype=torch.float64, device=device)
         columns.append(column.expand(batch, max(frames, default=1)))
-    if not columns:
-        return torch.zeros(batch, 0, dtype=torch.float64, device=device)
     u = torch.stack(columns, 1)
     return u if frames else u[..., 0]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, overload
 
+import torch
 from torch import Tensor
 
 
@@ -72,3 +74,33 @@ class Param:
                 raise ValueError(f"{self.name}: is on a log scale from {self.low:g} to {self.high:g}; got {value:g}.")
             return (ratio.log() if isinstance(ratio, Tensor) else math.log(ratio)) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
+
+
+class Scales:
+    """The scales of a whole table: the same values as each control's own `to_physical` in a few operations for all of them.
+
+    Args:
+        controls: the table.
+    """
+
+    def __init__(self, controls: Sequence[Param]) -> None:
+        logs = [q.scale == "log" for q in controls]
+        self._some_log, self._all_log = any(logs), all(logs)
+        self._log = torch.tensor(logs, dtype=torch.bool)[:, None]
+        self._low = _column(q.low for q in controls)
+        self._width = _column(q.high - q.low for q in controls)
+        self._octaves = _column(math.log(q.high / q.low) if q.scale == "log" else 0.0 for q in controls)
+
+    def to_physical(self, u: Tensor) -> Tensor:
+        """Controls (B, P, K) in [0, 1] -> (B, P, K) in their units, float64."""
+        u, low = u.double(), self._low.to(u.device)
+        if self._some_log:
+            log = low * (u * self._octaves.to(u.device)).exp()
+            if self._all_log:
+                return log
+        linear = low + self._width.to(u.device) * u
+        return torch.where(self._log.to(u.device), log, linear) if self._some_log else linear
+
+
+def _column(values: Iterable[float]) -> Tensor:
+    return torch.tensor(list(values), dtype=torch.float64)[:, None]

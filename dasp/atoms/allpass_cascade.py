@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, native, on_gpu, suffix
+from dasp.atoms.memory import fresh
 from gradients.batching import batched
 
 
@@ -63,7 +64,7 @@ def allpass_cascade_reference(x: Tensor, coefficient: Tensor, feedback: Tensor, 
 def _forward(x: Tensor, coefficient: Tensor, feedback: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     x, state = x.contiguous(), state.clone(memory_format=torch.contiguous_format)
     c, f = (p.to(x.dtype).contiguous() for p in (coefficient, feedback))
-    out = torch.empty_like(x)
+    out = fresh(x)
     call(f"allpass_cascade_{suffix(x)}", x, c, f, out, state, *x.shape, state.shape[2] - 1, c.shape[2], f.shape[2])
     return out, state
 
@@ -77,7 +78,7 @@ def _(x: Tensor, coefficient: Tensor, feedback: Tensor, state: Tensor) -> tuple[
 def _backward(g: Tensor, x: Tensor, coefficient: Tensor, feedback: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     g, x, state = g.contiguous(), x.contiguous(), state.contiguous()
     c, f = (p.to(x.dtype).double().contiguous() for p in (coefficient, feedback))
-    gx = torch.empty_like(x)
+    gx = fresh(x)
     gc, gf = (p.new_zeros(*x.shape[:2], p.shape[2]) for p in (c, f))
     sizes = (*x.shape, state.shape[2] - 1, c.shape[2], f.shape[2])
     call(f"allpass_cascade_backward_{suffix(x)}", g, x, c, f, state, gx, gc, gf, *sizes)

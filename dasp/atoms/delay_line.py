@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, native, on_gpu, suffix
+from dasp.atoms.memory import fresh
 from gradients.batching import batched
 
 
@@ -50,7 +51,7 @@ def delay_line(
             )
     if state is None:
         state = line_state(x, 0)
-    run = _DelayLine.apply if native(x) else delay_line_reference
+    run = (_DelayLine.apply if torch.is_grad_enabled() else _forward) if native(x) else delay_line_reference
     return run(x, delay.double(), feedback.double(), state, late, thiran)
 
 
@@ -92,7 +93,7 @@ def delay_line_reference(
 def _forward(x: Tensor, delay: Tensor, feedback: Tensor, state: Tensor, late: bool, thiran: bool) -> tuple[Tensor, Tensor]:
     x, state = x.contiguous(), state.clone(memory_format=torch.contiguous_format)
     d, f = delay.contiguous(), feedback.to(x.dtype).contiguous()
-    out = torch.empty_like(x)
+    out = fresh(x)
     sizes = (*x.shape, state.shape[2] - 2, d.shape[2], f.shape[2], int(late), int(thiran))
     call(f"delay_line_{suffix(x)}", x, d, f, out, state, *sizes)
     return out, state
@@ -109,7 +110,7 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     g, x, state, d = g.contiguous(), x.contiguous(), state.contiguous(), delay.contiguous()
     f = feedback.to(x.dtype).double().contiguous()
-    gx = torch.empty_like(x)
+    gx = fresh(x)
     gd, gf = (d.new_zeros(*x.shape[:2], p.shape[2]) for p in (d, f))
     sizes = (*x.shape, state.shape[2] - 2, d.shape[2], f.shape[2], int(late), int(thiran))
     call(f"delay_line_backward_{suffix(x)}", g, x, d, f, state, gx, gd, gf, *sizes)

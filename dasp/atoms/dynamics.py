@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, compiled, suffix
 from dasp.atoms.ballistics import ballistics, ballistics_reference, gain_curve
 from gradients.batching import batched
 
@@ -47,7 +47,7 @@ def dynamics(
         raise ValueError(f"dynamics: the key must have the audio's shape {tuple(x.shape)}; got {tuple(key.shape)}.")
     if state is None:
         state = x.new_zeros(*x.shape[:2], rows // 2 - 1)
-    if native(x):
+    if compiled(x):
         return _Dynamics.apply(x, parameters.double(), key, state, below)
     return _composed(x, parameters, key, state, below, ballistics)
 
@@ -61,7 +61,9 @@ def dynamics_reference(
     return _composed(x, parameters, key, state, below, ballistics_reference)
 
 
-def _composed(x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, below: bool, follower: Any) -> tuple[Tensor, Tensor]:
+def _composed(
+    x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, below: bool, follower: Any
+) -> tuple[Tensor, Tensor]:
     key = x if key is None else key
     attack, release, threshold, exponent, *square = parameters.split(1, 1)
     *before, level = state.split(1, 2)
@@ -77,13 +79,21 @@ def _composed(x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, 
     return x * gain_curve(r, threshold, exponent, below), torch.cat([*before, level], 2)
 
 
-@torch.library.custom_op("dasp::dynamics", mutates_args=())
+@torch.library.custom_op("dasp::dynamics", mutates_args=(), device_types="cpu")
 def _forward(x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, below: bool) -> tuple[Tensor, Tensor]:
     x, state = x.contiguous(), state.clone(memory_format=torch.contiguous_format)
     key = x if key is None else key.contiguous()
     y = torch.empty_like(x)
     call(
-        f"dynamics_{suffix(x)}", x, key, parameters.to(x.dtype).contiguous(), y, state, *x.shape, *parameters.shape[1:], int(below)
+        f"dynamics_{suffix(x)}",
+        x,
+        key,
+        parameters.to(x.dtype).contiguous(),
+        y,
+        state,
+        *x.shape,
+        *parameters.shape[1:],
+        int(below),
     )
     return y, state
 
@@ -93,7 +103,7 @@ def _(x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, below: b
     return x.new_empty(x.shape), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::dynamics_backward", mutates_args=())
+@torch.library.custom_op("dasp::dynamics_backward", mutates_args=(), device_types="cpu")
 def _backward(
     g: Tensor, x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, below: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,9 +120,7 @@ def _backward(
 
 
 @_backward.register_fake
-def _(
-    g: Tensor, x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, below: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def _(g: Tensor, x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, below: bool) -> tuple[Tensor, Tensor, Tensor]:
     return x.new_empty(x.shape), parameters.new_empty(parameters.shape), x.new_empty((len(x), 0) if key is None else x.shape)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, compiled, suffix
 from dasp.atoms.freeverb import INPUT_GAIN, freeverb, line_lengths, state_size
 from gradients.batching import batched
 
@@ -36,7 +36,7 @@ def freeverb_mix(
             f"freeverb_mix: controls must be ({len(x)}, 5, 1 or {x.shape[2]}), feedback, damping, same, cross and direct, for "
             f"audio {tuple(x.shape)}; got {tuple(controls.shape)}."
         )
-    if not native(x):
+    if not compiled(x):
         return freeverb_mix_reference(x, controls, sample_rate, state, input_gain)
     lengths = line_lengths(sample_rate, x.shape[1])
     if state is None:
@@ -57,7 +57,7 @@ def freeverb_mix_reference(
     return wet * same + wet.flip(1) * cross + x * direct, after
 
 
-@torch.library.custom_op("dasp::freeverb_mix", mutates_args=())
+@torch.library.custom_op("dasp::freeverb_mix", mutates_args=(), device_types="cpu")
 def _forward(
     x: Tensor, controls: Tensor, state: Tensor, lengths: list[int], gain: float, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -69,13 +69,11 @@ def _forward(
 
 
 @_forward.register_fake
-def _(
-    x: Tensor, controls: Tensor, state: Tensor, lengths: list[int], gain: float, keep: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def _(x: Tensor, controls: Tensor, state: Tensor, lengths: list[int], gain: float, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     return x.new_empty(x.shape), state.new_empty(state.shape), x.new_empty(*x.shape[:2], x.shape[2] * keep)
 
 
-@torch.library.custom_op("dasp::freeverb_mix_backward", mutates_args=())
+@torch.library.custom_op("dasp::freeverb_mix_backward", mutates_args=(), device_types="cpu")
 def _backward(
     g: Tensor, x: Tensor, controls: Tensor, wet: Tensor, state: Tensor, lengths: list[int], gain: float
 ) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, native, on_gpu, suffix
 from dasp.atoms.libm import libm
+from dasp.atoms.memory import fresh
 from gradients.batching import batched
 
 _STAGES = 5
@@ -80,7 +81,7 @@ def ladder_reference(x: Tensor, parameters: Tensor, mix: list[float], state: Ten
 def _forward(x: Tensor, parameters: Tensor, state: Tensor, mix: list[float]) -> tuple[Tensor, Tensor]:
     x, p = x.contiguous(), parameters.to(x.dtype).contiguous()
     state = state.clone(memory_format=torch.contiguous_format)
-    y = torch.empty_like(x)
+    y = fresh(x)
     call(f"ladder_{suffix(x)}", x, p, torch.tensor(mix, dtype=x.dtype), y, state, *x.shape, p.shape[2])
     return y, state
 
@@ -95,7 +96,7 @@ def _backward(g: Tensor, x: Tensor, parameters: Tensor, state: Tensor, mix: list
     # The parameters as the forward pass saw them: rounded to its precision.
     g, x, state = g.contiguous(), x.contiguous(), state.contiguous()
     p = parameters.to(x.dtype).double().contiguous()
-    gx, gp = torch.empty_like(x), p.new_zeros(*x.shape[:2], *p.shape[1:])
+    gx, gp = fresh(x), p.new_zeros(*x.shape[:2], *p.shape[1:])
     weights = torch.tensor(mix, dtype=torch.float64)
     call(f"ladder_backward_{suffix(x)}", g, x, p, weights, state, gx, gp, *x.shape, p.shape[2])
     return gx, gp.sum(1)

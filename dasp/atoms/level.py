@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native
+from dasp.atoms._library import call, compiled
 from dasp.atoms.libm import libm
 from dasp.atoms.precision import as_plugin
 from gradients.batching import batched
@@ -78,7 +78,11 @@ def designed(x: Tensor, sample_rate: float, kinds: str, *controls: float | Tenso
     frames = max(c.shape[2] for c in columns)
     values = torch.cat([c if c.shape[2] == frames else c.expand(-1, -1, frames) for c in columns], 1)
     single = x.dtype != torch.float64
-    return _Designed.apply(values, kinds, sample_rate, single) if native(x) else designed_reference(values, kinds, sample_rate, single)
+    return (
+        _Designed.apply(values, kinds, sample_rate, single)
+        if compiled(x)
+        else designed_reference(values, kinds, sample_rate, single)
+    )
 
 
 def designed_reference(values: Tensor, kinds: str, sample_rate: float, single: bool) -> Tensor:
@@ -100,7 +104,7 @@ def _packed(kinds: str) -> int:
     return sum(_KINDS.index(kind) << 2 * i for i, kind in enumerate(kinds.split()))
 
 
-@torch.library.custom_op("dasp::level_design", mutates_args=())
+@torch.library.custom_op("dasp::level_design", mutates_args=(), device_types="cpu")
 def _design(values: Tensor, kinds: str, sample_rate: float, single: bool) -> Tensor:
     values, out = values.contiguous(), torch.empty_like(values, memory_format=torch.contiguous_format)
     rate = values.new_tensor([sample_rate])
@@ -108,7 +112,7 @@ def _design(values: Tensor, kinds: str, sample_rate: float, single: bool) -> Ten
     return out
 
 
-@torch.library.custom_op("dasp::level_design_backward", mutates_args=())
+@torch.library.custom_op("dasp::level_design_backward", mutates_args=(), device_types="cpu")
 def _design_backward(g: Tensor, values: Tensor, kinds: str, sample_rate: float) -> Tensor:
     g, values = g.contiguous(), values.contiguous()
     out, rate = torch.empty_like(values), values.new_tensor([sample_rate])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, compiled, suffix
 
 _BLOCK = 1 << 18  # samples of frames at a time, in plain torch
 _LANES = 16  # the kernel stores frames in groups of so many, at most
@@ -95,7 +95,7 @@ def magnitudes(y: Tensor, window: Tensor, hop: int, eps: float) -> Tensor:
 def _native(x: Tensor, window: Tensor) -> bool:
     """The kernel's transforms have a power of two samples, and at least 32."""
     size = len(window)
-    return native(x) and size >= 32 and size & (size - 1) == 0
+    return compiled(x) and size >= 32 and size & (size - 1) == 0
 
 
 def compare_reference(

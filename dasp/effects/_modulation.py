@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dasp.atoms.ramp import glide
+from dasp.atoms.waveshaper import blend
 from dasp.param import Param
 
 GLIDE_SECONDS = 0.05
@@ -36,4 +37,4 @@ def mixed(x: Tensor, wet: Tensor, mix: Tensor, sample_rate: float, state: dict |
     """(1 - mix) x + mix wet, both gains glided on their own."""
     dry = 1 - (mix if x.dtype == torch.float64 else mix.float())
     way = x.shape[2], x.dtype, sample_rate, state, hop
-    return glided(mix, *way, "wet") * wet + glided(dry, *way, "dry") * x
+    return blend(x, wet, glided(dry, *way, "dry"), glided(mix, *way, "wet"))

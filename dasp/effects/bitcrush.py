@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dasp.atoms.level import as_controls
 from dasp.atoms.precision import as_plugin
+from dasp.atoms.waveshaper import shape
 from dasp.effect import Effect
 from dasp.param import Param
 
@@ -25,11 +26,10 @@ def bitcrush(x: Tensor, *, sample_rate: float = 44100, bit_depth: float | Tensor
         bit_depth: number, (B,), (B, 1, 1) or (B, 1, T), in bits; full scale has 2^(bit_depth + 1) steps.
     """
     (bits,) = as_controls(x, bit_depth)
-    fixed = bits.detach().to(x.dtype)
-    scale = (2 ** fixed.double()).to(x.dtype)  # the plugin's: a power in double, rounded
-    crushed = torch.round(x.detach() * scale) * (1 / scale)
-    error = (crushed.double() - x.double()).detach()
-    return as_plugin(x.double() + error * 2 ** (bits.detach() - bits), crushed).to(x.dtype)
+    scale = 2**bits
+    if x.dtype != torch.float64:
+        scale = as_plugin(scale, (2 ** bits.detach().float().double()).float())  # a power in double, rounded
+    return shape(x, scale, "round")
 
 
 class Bitcrush(Effect):

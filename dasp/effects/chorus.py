@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from dasp.atoms.level import as_controls
-from dasp.atoms.lfo import lfo
-from dasp.atoms.precision import as_plugin
+from dasp.atoms.lfo import swinging_delay
 from dasp.effect import Effect
 from dasp.effects._delays import echoes
 from dasp.effects._modulation import glided, mixed, returns, swing
@@ -47,17 +45,10 @@ def chorus(
     way = x.shape[2], x.dtype, sample_rate, state, hop
     rate, half, fed = (glided(v, *way, name) for v, name in ((rate, "rate"), (deep / 2, "depth"), (fed, "feedback")))
     memory = {} if state is None else state
-    sine, memory["phase"] = lfo(rate, sample_rate, x.shape[2], x.dtype, memory.get("phase"))
-
-    def milliseconds(sine: Tensor, half: Tensor, centre: Tensor) -> Tensor:
-        return (sine * half * _SWING_MS + centre.clamp(1, 100)).clamp_min(1)
-
-    ms = milliseconds(sine, half.double(), centre)
-    if x.dtype != torch.float64:
-        ms = as_plugin(ms, milliseconds(sine.detach().float(), half.detach(), centre.detach().float()))
-    samples = (ms * sample_rate / 1000).clamp_max(math.ceil(_LONGEST_SECONDS * sample_rate))
-    if x.dtype != torch.float64:
-        samples = as_plugin(samples, samples.detach().float())
+    limits = {"scale": _SWING_MS, "low_ms": 1.0, "high": float(math.ceil(_LONGEST_SECONDS * sample_rate))}
+    samples, memory["phase"] = swinging_delay(
+        rate, half, centre.clamp(1, 100), sample_rate, x.shape[2], x.dtype, memory.get("phase"), **limits
+    )
     out = echoes(x, samples, -fed, _LONGEST_SECONDS * sample_rate, state, late=True)
     return mixed(x, out, wet, sample_rate, state, hop)
 

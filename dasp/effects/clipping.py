@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from dasp.atoms.level import as_controls, db_to_gain
+from dasp.atoms.waveshaper import shape
 from dasp.effect import Effect
 from dasp.param import Param
 
@@ -19,8 +19,7 @@ def clipping(x: Tensor, *, sample_rate: float = 44100, threshold_db: float | Ten
         threshold_db: number, (B,), (B, 1, 1) or (B, 1, T); silence at or below -100 dB.
     """
     (db,) = as_controls(x, threshold_db)
-    limit = db_to_gain(db, x.dtype).to(x.dtype)
-    return torch.clamp(x, -limit, limit)
+    return shape(x, db_to_gain(db, x.dtype), "clip")
 
 
 class Clipping(Effect):

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dasp.atoms.level import as_controls
 from dasp.atoms.precision import as_plugin
+from dasp.atoms.waveshaper import blend
 from dasp.blackbox import Recipe
 from dasp.effect import Effect, nearest
 from dasp.effects._delays import echoes, gliding
@@ -55,7 +56,7 @@ def delay(
     if interpolation == "none":
         wet = torch.where(samples < 1, 0.0, wet)
     out = echoes(x, samples, fed, LONGEST_SECONDS * sample_rate, state)
-    return dry.to(x.dtype) * x + wet.to(x.dtype) * out
+    return blend(x, out, dry, wet)
 
 
 def _plugin(delay_seconds: float, feedback: float, mix: float, interpolation: str = "none") -> Recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from dasp.atoms.level import as_controls, db_to_gain
-from dasp.atoms.libm import tanh
+from dasp.atoms.waveshaper import shape
 from dasp.effect import Effect
 from dasp.param import Param
 
@@ -19,7 +19,7 @@ def distortion(x: Tensor, *, sample_rate: float = 44100, drive_db: float | Tenso
         drive_db: number, (B,), (B, 1, 1) or (B, 1, T).
     """
     (db,) = as_controls(x, drive_db)
-    return tanh(x * db_to_gain(db, x.dtype).to(x.dtype))
+    return shape(x, db_to_gain(db, x.dtype), "tanh")
 
 
 class Distortion(Effect):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dasp.atoms.level import as_controls
-from dasp.atoms.lfo import lfo
+from dasp.atoms.lfo import swinging_delay
 from dasp.effect import Effect
 from dasp.effects._delays import echoes
 from dasp.effects._modulation import glided, mixed, returns, swing
@@ -46,8 +46,9 @@ def flanger(
     way = x.shape[2], torch.float64, sample_rate, state, hop
     rate, deep, centre, fed = (glided(value, *way, name) for name, value in named.items())
     memory = {} if state is None else state
-    sine, memory["phase"] = lfo(rate, sample_rate, x.shape[2], torch.float64, memory.get("phase"))
-    samples = centre * (1 + deep * sine) * (sample_rate / 1000)
+    samples, memory["phase"] = swinging_delay(
+        rate, deep * centre, centre, sample_rate, x.shape[2], torch.float64, memory.get("phase")
+    )
     out = echoes(x, samples, -fed, 2 * _LONGEST_MS * sample_rate / 1000, state, late=True)
     return mixed(x, out, wet, sample_rate, state, hop)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from dasp.atoms.level import as_controls, db_to_gain
+from dasp.atoms.waveshaper import shape
 from dasp.effect import Effect
 from dasp.param import Param
 
@@ -18,7 +19,7 @@ def gain(x: Tensor, *, sample_rate: float = 44100, gain_db: float | Tensor = 0.0
         gain_db: number, (B,), (B, 1, 1) or (B, 1, T).
     """
     (db,) = as_controls(x, gain_db)
-    return x * db_to_gain(db, x.dtype).to(x.dtype)
+    return shape(x, db_to_gain(db, x.dtype), "gain")
 
 
 class Gain(Effect):

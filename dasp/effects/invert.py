@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from dasp.atoms.waveshaper import shape
 from dasp.effect import Effect
 
 
@@ -14,7 +15,7 @@ def invert(x: Tensor, *, sample_rate: float = 44100) -> Tensor:
         x: audio (B, C, T).
         sample_rate: in Hz; polarity does not depend on it.
     """
-    return -x
+    return shape(x, x.new_full((len(x), 1, 1), -1.0), "gain")
 
 
 class Invert(Effect):

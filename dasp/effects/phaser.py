@@ -77,7 +77,7 @@ def _coefficient(sine: Tensor, half: Tensor, centre: Tensor, sample_rate: float,
         return exact
     low, high = (libm("log10f", centre.new_tensor(v).float()) for v in (_LOWEST_HZ, highest))
     at = (libm("log10f", centre.float()) - low) / (high - low)
-    place = (sine.detach().float() * half.detach() + at).clamp(0, 1)
+    place = (sine.detach() * half.detach() + at).clamp(0, 1)
     frequency = libm("powf", place.new_tensor(10.0), place * (high - low) + low)
     g = libm("tan", math.pi * frequency.double() / sample_rate).float()
     return as_plugin(exact, g / (1 + g))

@@ -15,7 +15,11 @@ from triton.runtime.interpreter import InterpretedFunction
 from dasp.atoms import _library
 
 PACKAGE = "dasp.atoms.gpu"
-CPU_ONLY = ("convolve", "convolve_backward", "design", "design_backward")
+CPU_ONLY = [
+    f"{name}{end}"
+    for name in ("blend", "convolve", "design", "dynamics", "freeverb_mix", "level_design", "lfo", "lfo_swing", "shape")
+    for end in ("", "_backward")
+]
 FORMS = {
     "float32": (torch.float32, False),
     "float32-varying": (torch.float32, True),

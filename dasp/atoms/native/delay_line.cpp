@@ -6,6 +6,8 @@
 //     Thiran:  out = a w[n-i] + w[n-i-1] - a out[n-1],         1/2 <= f < 3/2, a = (1 - f) / (1 + f)
 // A row's state: the line's last `memory` samples (oldest first), F out and out of the last sample. Before them is silence.
 // Delays stay in double: at two seconds float32 has only some hundredths of a sample left.
+#include <memory>
+
 #include "common.h"
 
 namespace {
@@ -16,39 +18,99 @@ struct Shape {
     int64_t state() const { return memory + 2; }
 };
 
+constexpr int64_t kShort = 256;  // samples whose taps are found at once
+constexpr int64_t kWorth = 8;    // samples that are worth a run without looking back
+
 struct Tap {
     int64_t whole;
     double rest;
     bool limited;  // outside what can be read: no gradient of the delay
 };
 
+double shortest(const Shape& s) { return s.thiran ? 1.5 : s.late ? 0.0 : 1.0; }
+// Whole samples are counted in 32 bits: a delay of half a day is one of a day.
+double longest(const Shape& s) { return double(std::min<int64_t>(s.memory + s.samples + 2, 0x7FFFFFF0)); }
+
 Tap tap(const Shape& s, double delay) {
-    const double low = s.thiran ? 1.5 : s.late ? 0.0 : 1.0, high = double(s.memory + s.samples + 2);
+    const double low = shortest(s), high = longest(s);
     const bool limited = !(delay >= low && delay <= high);
     if (limited) delay = delay < low ? low : high;
     const double whole = std::floor(s.thiran ? delay - 0.5 : delay);
     return {int64_t(whole), delay - whole, limited};
 }
 
+// The taps of a few samples: where they read, what is left for the read between samples, and the least look back.
+template <typename T>
+struct Taps {
+    int32_t whole[kShort];
+    T rest[kShort];
+    int64_t least;
+
+    void find(const Shape& s, const double* delay, int64_t count) {
+        const double low = shortest(s), high = longest(s), shift = s.thiran ? 0.5 : 0.0;
+        int32_t nearest = 0x7FFFFFFF;
+        for (int64_t n = 0; n < count; ++n) {
+            const double d = delay[n] < low ? low : delay[n] <= high ? delay[n] : high;
+            const double floor = std::floor(d - shift);
+            whole[n] = int32_t(floor);
+            rest[n] = s.thiran ? T((1 - (d - floor)) / (1 + (d - floor))) : T(d - floor);
+            nearest = std::min(nearest, whole[n]);
+        }
+        least = nearest;
+    }
+    void repeat(const Shape& s, double delay) {
+        find(s, &delay, 1);
+        std::fill(whole + 1, whole + kShort, whole[0]);
+        std::fill(rest + 1, rest + kShort, rest[0]);
+    }
+};
+
 // `line` holds the state's memory, then room for the call's samples.
 template <typename T, typename In>
 void run(const Shape& s, const In* x, const double* delay, const T* feedback, T* line, T* out, T& fed, T& last) {
-    const int64_t step_d = s.delays == 1 ? 0 : 1, step_f = s.feedbacks == 1 ? 0 : 1;
+    const bool moving = s.delays > 1;
+    const int64_t step_f = s.feedbacks == 1 ? 0 : 1;
     T* w = line + s.memory;
     auto at = [&](int64_t n) { return n >= -s.memory ? w[n] : T(0); };
-    for (int64_t n = 0; n < s.samples; ++n) {
-        if (s.late) w[n] = T(x[n]) + fed;
-        const Tap t = tap(s, delay[n * step_d]);
-        const T near = at(n - t.whole), far = at(n - t.whole - 1);
-        if (s.thiran) {
-            const T a = T((1 - t.rest) / (1 + t.rest));
-            last = a * (near - last) + far;
-        } else {
-            last = near + T(t.rest) * (far - near);
+    auto read = [&](int64_t n, int32_t whole, T rest) {
+        const T near = at(n - whole), far = at(n - whole - 1);
+        return s.thiran ? rest * (near - last) + far : near + rest * (far - near);
+    };
+    Taps<T> taps;
+    if (!moving) taps.repeat(s, *delay);
+    for (int64_t start = 0, count; start < s.samples; start += count) {
+        count = std::min(kShort, s.samples - start);
+        if (moving) taps.find(s, delay + start, count);
+        if (s.thiran || taps.least < kWorth) {  // each sample may need the one before
+            for (int64_t i = 0, n = start; i < count; ++i, ++n) {
+                if (s.late) w[n] = T(x[n]) + fed;
+                last = read(n, taps.whole[i], taps.rest[i]);
+                fed = last * feedback[n * step_f];
+                out[n] = last;
+                if (!s.late) w[n] = T(x[n]) + fed;
+            }
+            continue;
         }
-        fed = last * feedback[n * step_f];
-        out[n] = last;
-        if (!s.late) w[n] = T(x[n]) + fed;
+        // What these samples read was written before the first of them.
+        count = std::min(count, taps.least);
+        const int64_t stop = start + count, first = start - taps.whole[0];
+        if (moving || first - 1 < -s.memory) {
+            for (int64_t i = 0; i < count; ++i) out[start + i] = read(start + i, taps.whole[i], taps.rest[i]);
+        } else {
+            const T rest = taps.rest[0];
+            for (int64_t i = 0; i < count; ++i) out[start + i] = w[first + i] + rest * (w[first + i - 1] - w[first + i]);
+        }
+        const T* f = feedback + start * step_f;
+        if (s.late) {
+            w[start] = T(x[start]) + fed;
+            for (int64_t n = start + 1, i = 0; n < stop; ++n, ++i) w[n] = T(x[n]) + out[n - 1] * f[i * step_f];
+        } else if (step_f) {
+            for (int64_t n = start, i = 0; n < stop; ++n, ++i) w[n] = T(x[n]) + out[n] * f[i];
+        } else {
+            for (int64_t n = start; n < stop; ++n) w[n] = T(x[n]) + out[n] * *f;
+        }
+        last = out[stop - 1];
+        fed = last * f[(count - 1) * step_f];
     }
 }
 
@@ -57,11 +119,11 @@ void forward(const Shape& s, const T* x, const double* delay, const T* feedback,
     dasp::for_rows(s.rows(), threads, [&](int64_t r) {
         const int64_t item = r / s.channels;
         T* memory = state + r * s.state();
-        std::vector<T> line(s.memory + s.samples);
-        std::copy_n(memory, s.memory, line.begin());
-        run<T>(s, x + r * s.samples, delay + item * s.delays, feedback + item * s.feedbacks, line.data(), out + r * s.samples,
+        const std::unique_ptr<T[]> line(new T[s.memory + s.samples]);  // not cleared: all of it is written
+        std::copy_n(memory, s.memory, line.get());
+        run<T>(s, x + r * s.samples, delay + item * s.delays, feedback + item * s.feedbacks, line.get(), out + r * s.samples,
                memory[s.memory], memory[s.memory + 1]);
-        std::copy_n(line.begin() + s.samples, s.memory, memory);
+        std::copy_n(line.get() + s.samples, s.memory, memory);
     });
 }
 
@@ -74,12 +136,13 @@ void backward(const Shape& s, const T* g, const T* x, const double* delay, const
         const T* memory = state + r * s.state();
         const double *d = delay + item * s.delays, *f = feedback + item * s.feedbacks;
         double *to_delay = gd + r * s.delays, *to_feedback = gf + r * s.feedbacks;
-        std::vector<double> line(s.memory + s.samples), out(s.samples), grad(s.samples, 0.0);
-        std::copy_n(memory, s.memory, line.begin());
+        const std::unique_ptr<double[]> line(new double[s.memory + s.samples]), out(new double[s.samples]);
+        std::vector<double> grad(s.samples, 0.0);
+        std::copy_n(memory, s.memory, line.get());
         double fed = memory[s.memory], last = memory[s.memory + 1];
         const double before = last;
-        run<double>(s, x + r * s.samples, d, f, line.data(), out.data(), fed, last);
-        const double* w = line.data() + s.memory;
+        run<double>(s, x + r * s.samples, d, f, line.get(), out.get(), fed, last);
+        const double* w = line.get() + s.memory;
         auto at = [&](int64_t n) { return n >= -s.memory ? w[n] : 0.0; };
         auto add = [&](int64_t n, double v) {
             if (n >= 0) grad[n] += v;
