@@ -25,6 +25,7 @@ from torch import Tensor
 from dasp.automation import hold, hop_length
 from dasp.threads import each
 from gradients.batching import batched
+from gradients.operators import operator
 
 if TYPE_CHECKING:
     from dasp.effect import Effect
@@ -137,7 +138,7 @@ def joined(stages: Sequence[Stage]) -> tuple[str, Tensor, list[Tensor | None]]:
     return program, torch.cat([s.values for s in stages], 1), [s.impulse_response for s in stages]
 
 
-@torch.library.custom_op("dasp::render", mutates_args=())
+@operator("dasp::render", device="any")
 def render(
     x: Tensor,
     values: Tensor,
@@ -180,7 +181,7 @@ def _(
 render.register_vmap(batched(render))
 
 
-@torch.library.custom_op("dasp::rises", mutates_args=())
+@operator("dasp::rises", device="any")
 def rises(
     x: Tensor,
     values: Tensor,

@@ -13,10 +13,11 @@ from gradients._audio import audio_vjp, check_audio
 from gradients._opaque import opaque
 from gradients._probes import rises
 from gradients.batching import fold
+from gradients.operators import operator
 from gradients.strategy import Fn, Strategy, Target, probe_steps
 
 
-@torch.library.custom_op("gradients::rademacher", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
+@operator("gradients::rademacher", device="any", tags=(torch.Tag.nondeterministic_seeded,))
 def _rademacher(u: Tensor, directions: int) -> Tensor:
     # An op of its own, so that vmap over the backward pass (jacrev) sees no bare random call.
     return torch.randint(0, 2, (directions, *u.shape), device=u.device).to(u.dtype) * 2 - 1

@@ -92,7 +92,7 @@ def names() -> list[str]:
     """The strings that `resolve` knows: the public modules of this package that define a strategy."""
     import gradients
 
-    helpers = {"strategy", "batching", "testing"}
+    helpers = {"strategy", "batching", "operators", "testing"}
     found = (m.name for m in pkgutil.iter_modules(gradients.__path__))
     return sorted(n for n in found if n not in helpers and not n.startswith("_"))
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dasp.atoms.spectral import Slope, compare, frame_count, magnitudes
+from gradients.operators import operator
 
 WINDOWS = ("hann_window", "bartlett_window", "blackman_window", "hamming_window", "kaiser_window")
 
@@ -183,7 +184,7 @@ def _add_unpadded(gradient: Tensor, size: int, into: Tensor) -> None:
 
 
 # One operation for torch: it has its rules for fake tensors and for vmap, and torch.compile need not look inside.
-@torch.library.custom_op("mixing::stft_distance", mutates_args=())
+@operator("mixing::stft_distance", device="any")
 def _distance_and_gradients(
     output: Tensor,
     target: Tensor,

@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradients.operators import Operator
+
 _ABI = 3
 
 
@@ -99,11 +101,11 @@ def _without_triton() -> bool:
     return False
 
 
-def on_gpu(atom: str, **kernels: torch.library.CustomOpDef) -> None:
+def on_gpu(atom: str, **kernels: Operator) -> None:
     """Let dasp.atoms.gpu.<atom> serve operators on CUDA, each by the function of its keyword; imported at the first call."""
 
     def later(name: str) -> Callable[..., Any]:
         return lambda *args: getattr(import_module(f"dasp.atoms.gpu.{atom}"), name)(*args)
 
-    for name, operator in kernels.items():
-        operator.register_kernel("cuda", later(name))
+    for name, op in kernels.items():
+        op.register_cuda(later(name))

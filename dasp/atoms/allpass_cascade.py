@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from dasp.atoms._library import call, native, on_gpu, suffix
 from dasp.atoms.memory import fresh
 from gradients.batching import batched
+from gradients.operators import operator
 
 
 def allpass_cascade(
@@ -60,7 +61,7 @@ def allpass_cascade_reference(x: Tensor, coefficient: Tensor, feedback: Tensor, 
     return torch.stack(out, -1) if out else x, torch.stack([*s, fed], -1).detach()
 
 
-@torch.library.custom_op("dasp::allpass_cascade", mutates_args=(), device_types="cpu")
+@operator("dasp::allpass_cascade")
 def _forward(x: Tensor, coefficient: Tensor, feedback: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     x, state = x.contiguous(), state.clone(memory_format=torch.contiguous_format)
     c, f = (p.to(x.dtype).contiguous() for p in (coefficient, feedback))
@@ -74,7 +75,7 @@ def _(x: Tensor, coefficient: Tensor, feedback: Tensor, state: Tensor) -> tuple[
     return x.new_empty(x.shape), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::allpass_cascade_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::allpass_cascade_backward")
 def _backward(g: Tensor, x: Tensor, coefficient: Tensor, feedback: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     g, x, state = g.contiguous(), x.contiguous(), state.contiguous()
     c, f = (p.to(x.dtype).double().contiguous() for p in (coefficient, feedback))

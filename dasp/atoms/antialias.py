@@ -25,6 +25,7 @@ from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, native, on_gpu
 from gradients.batching import batched
+from gradients.operators import operator
 
 # Gauss-Legendre with four points on [0, 1]: within 1e-13 of the mean of tanh over a step below _NEAR.
 _NODES = (0.06943184420297371, 0.33000947820757187, 0.66999052179242813, 0.93056815579702629)
@@ -83,7 +84,7 @@ def _mean_ramp(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(crosses, triangle, above / 2)
 
 
-@torch.library.custom_op("dasp::mean_tanh", mutates_args=(), device_types="cpu")
+@operator("dasp::mean_tanh")
 def _forward(a: Tensor, b: Tensor) -> Tensor:
     a, b = a.contiguous(), b.contiguous()
     y = torch.empty_like(a)
@@ -96,7 +97,7 @@ def _(a: Tensor, b: Tensor) -> Tensor:
     return a.new_empty(a.shape)
 
 
-@torch.library.custom_op("dasp::mean_tanh_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::mean_tanh_backward")
 def _backward(g: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     g, a, b = g.contiguous(), a.contiguous(), b.contiguous()
     ga, gb = torch.empty_like(a), torch.empty_like(b)

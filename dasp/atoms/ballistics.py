@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
+from gradients.operators import operator
 
 
 def ballistics(v: Tensor, attack: Tensor, release: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -85,7 +86,7 @@ def _parameters(name: str, x: Tensor, *values: Tensor) -> list[Tensor]:
     return list(values)
 
 
-@torch.library.custom_op("dasp::ballistics", mutates_args=(), device_types="cpu")
+@operator("dasp::ballistics")
 def _forward(v: Tensor, attack: Tensor, release: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     v, state = v.contiguous(), state.clone(memory_format=torch.contiguous_format)
     a, b = attack.to(v.dtype).contiguous(), release.to(v.dtype).contiguous()
@@ -99,7 +100,7 @@ def _(v: Tensor, attack: Tensor, release: Tensor, state: Tensor) -> tuple[Tensor
     return v.new_empty(v.shape), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::ballistics_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::ballistics_backward")
 def _backward(g: Tensor, v: Tensor, attack: Tensor, release: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     g, v, state = g.contiguous(), v.contiguous(), state.contiguous()
     a, b = (c.to(v.dtype).double().contiguous() for c in (attack, release))
@@ -114,7 +115,7 @@ def _(g: Tensor, v: Tensor, attack: Tensor, release: Tensor, state: Tensor) -> t
     return v.new_empty(v.shape), attack.new_empty(attack.shape), release.new_empty(release.shape)
 
 
-@torch.library.custom_op("dasp::gain_curve", mutates_args=(), device_types="cpu")
+@operator("dasp::gain_curve")
 def _curve(r: Tensor, threshold: Tensor, exponent: Tensor, below: bool) -> Tensor:
     r = r.contiguous()
     t, e = threshold.to(r.dtype).contiguous(), exponent.to(r.dtype).contiguous()
@@ -128,7 +129,7 @@ def _(r: Tensor, threshold: Tensor, exponent: Tensor, below: bool) -> Tensor:
     return r.new_empty(r.shape)
 
 
-@torch.library.custom_op("dasp::gain_curve_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::gain_curve_backward")
 def _curve_backward(
     grad: Tensor, r: Tensor, g: Tensor, threshold: Tensor, exponent: Tensor, below: bool
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from dasp.atoms._library import call, native, on_gpu, suffix
 from dasp.atoms.precision import as_plugin
 from gradients.batching import batched
+from gradients.operators import operator
 
 PLUGIN_BLOCK = 8192
 
@@ -74,7 +75,7 @@ def biquad_reference(x: Tensor, sos: Tensor, state: Tensor | None = None, hop: i
     return x, torch.stack(memory, 2).detach()
 
 
-@torch.library.custom_op("dasp::biquad", mutates_args=(), device_types="cpu")
+@operator("dasp::biquad")
 def _forward(x: Tensor, sos: Tensor, state: Tensor, hop: int) -> tuple[Tensor, Tensor]:
     x, c, state = x.contiguous(), sos.to(x.dtype).contiguous(), state.clone(memory_format=torch.contiguous_format)
     y = torch.empty_like(x)
@@ -87,7 +88,7 @@ def _(x: Tensor, sos: Tensor, state: Tensor, hop: int) -> tuple[Tensor, Tensor]:
     return x.new_empty(x.shape), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::biquad_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::biquad_backward")
 def _backward(g: Tensor, x: Tensor, sos: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     g, x, c, state = g.contiguous(), x.contiguous(), sos.contiguous(), state.contiguous()
     gx, gc = torch.empty_like(x), c.new_zeros(*x.shape[:2], *sos.shape[1:])

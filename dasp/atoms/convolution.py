@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dasp.atoms._library import call, compiled, suffix
 from gradients.batching import batched
+from gradients.operators import operator
 
 _HEAD, _GROWTH = 64, 8  # the kernel sums so many taps directly; each block length serves taps up to the next, so much longer
 _BLOCK = 1 << 16
@@ -127,7 +128,7 @@ def _gradient_block(samples: int, taps: int) -> int:
     return 1 << min(range(6, 19), key=cost)
 
 
-@torch.library.custom_op("dasp::convolve", mutates_args=(), device_types="cpu")
+@operator("dasp::convolve")
 def _forward(history: Tensor, x: Tensor, h: Tensor, place: int) -> Tensor:
     history, x, h = history.contiguous(), x.contiguous(), h.contiguous()
     y = torch.empty_like(x)
@@ -142,7 +143,7 @@ def _(history: Tensor, x: Tensor, h: Tensor, place: int) -> Tensor:
     return x.new_empty(x.shape)
 
 
-@torch.library.custom_op("dasp::convolve_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::convolve_backward")
 def _backward(history: Tensor, x: Tensor, h: Tensor, g: Tensor, wanted: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients at history, x and h, each empty where it is not wanted."""
     history, x, h, g = history.contiguous(), x.contiguous(), h.contiguous(), g.contiguous()

@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from dasp.atoms._library import call, native, on_gpu, suffix
 from dasp.atoms.memory import fresh
 from gradients.batching import batched
+from gradients.operators import operator
 
 
 def delay_line(
@@ -89,7 +90,7 @@ def delay_line_reference(
     return (torch.stack(items), torch.stack(states).detach()) if items else (x, state)
 
 
-@torch.library.custom_op("dasp::delay_line", mutates_args=(), device_types="cpu")
+@operator("dasp::delay_line")
 def _forward(x: Tensor, delay: Tensor, feedback: Tensor, state: Tensor, late: bool, thiran: bool) -> tuple[Tensor, Tensor]:
     x, state = x.contiguous(), state.clone(memory_format=torch.contiguous_format)
     d, f = delay.contiguous(), feedback.to(x.dtype).contiguous()
@@ -104,7 +105,7 @@ def _(x: Tensor, delay: Tensor, feedback: Tensor, state: Tensor, late: bool, thi
     return x.new_empty(x.shape), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::delay_line_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::delay_line_backward")
 def _backward(
     g: Tensor, x: Tensor, delay: Tensor, feedback: Tensor, state: Tensor, late: bool, thiran: bool
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from dasp.atoms._library import call, compiled
 from dasp.atoms.libm import libm
 from gradients.batching import batched
+from gradients.operators import operator
 
 BUTTERWORTH_Q = 0.5**0.5
 KINDS = (
@@ -194,7 +195,7 @@ def _peak_rows(a: Tensor, sin: Tensor, cos: Tensor, q: Tensor) -> _Rows:
 _COOKBOOK = {"low_shelf": _low_shelf_rows, "high_shelf": _high_shelf_rows, "peak": _peak_rows}
 
 
-@torch.library.custom_op("dasp::design", mutates_args=(), device_types="cpu")
+@operator("dasp::design")
 def _forward(frequency: Tensor, gain_db: Tensor, q: Tensor, kinds: list[int], sample_rate: float, single: bool) -> Tensor:
     controls = [c.contiguous() for c in (frequency, gain_db, q)]
     batch, count, frames = frequency.shape
@@ -210,7 +211,7 @@ def _(frequency: Tensor, gain_db: Tensor, q: Tensor, kinds: list[int], sample_ra
     return frequency.new_empty(batch, count, 5, frames)
 
 
-@torch.library.custom_op("dasp::design_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::design_backward")
 def _backward(
     g: Tensor, frequency: Tensor, gain_db: Tensor, q: Tensor, kinds: list[int], sample_rate: float
 ) -> tuple[Tensor, Tensor, Tensor]:

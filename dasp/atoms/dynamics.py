@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from dasp.atoms._library import call, compiled, suffix
 from dasp.atoms.ballistics import ballistics, ballistics_reference, gain_curve
 from gradients.batching import batched
+from gradients.operators import operator
 
 
 def dynamics(
@@ -79,7 +80,7 @@ def _composed(
     return x * gain_curve(r, threshold, exponent, below), torch.cat([*before, level], 2)
 
 
-@torch.library.custom_op("dasp::dynamics", mutates_args=(), device_types="cpu")
+@operator("dasp::dynamics")
 def _forward(x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, below: bool) -> tuple[Tensor, Tensor]:
     x, state = x.contiguous(), state.clone(memory_format=torch.contiguous_format)
     key = x if key is None else key.contiguous()
@@ -103,7 +104,7 @@ def _(x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, below: b
     return x.new_empty(x.shape), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::dynamics_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::dynamics_backward")
 def _backward(
     g: Tensor, x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, below: bool
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
+from gradients.operators import operator
 
 COMBS = (1116, 1188, 1277, 1356, 1422, 1491, 1557, 1617)
 ALL_PASSES = (556, 441, 341, 225)
@@ -106,7 +107,7 @@ def _pieces(lengths: list[int]) -> list[int]:
     return [p for i, n in enumerate(lengths) for p in ((n, 1) if i % per_side < len(COMBS) else (n,))]
 
 
-@torch.library.custom_op("dasp::freeverb", mutates_args=(), device_types="cpu")
+@operator("dasp::freeverb")
 def _forward(feed: Tensor, feedback: Tensor, damping: Tensor, state: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
     feed, state = feed.contiguous(), state.contiguous()
     f, d = feedback.to(feed.dtype).contiguous(), damping.to(feed.dtype).contiguous()
@@ -123,7 +124,7 @@ def _(feed: Tensor, feedback: Tensor, damping: Tensor, state: Tensor, lengths: l
     return feed.new_empty(feed.shape[0], sides, feed.shape[2]), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::freeverb_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::freeverb_backward")
 def _backward(
     g: Tensor, feed: Tensor, feedback: Tensor, damping: Tensor, state: Tensor, lengths: list[int]
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from dasp.atoms._library import call, compiled, suffix
 from dasp.atoms.freeverb import INPUT_GAIN, freeverb, line_lengths, state_size
 from gradients.batching import batched
+from gradients.operators import operator
 
 
 def freeverb_mix(
@@ -57,7 +58,7 @@ def freeverb_mix_reference(
     return wet * same + wet.flip(1) * cross + x * direct, after
 
 
-@torch.library.custom_op("dasp::freeverb_mix", mutates_args=(), device_types="cpu")
+@operator("dasp::freeverb_mix")
 def _forward(
     x: Tensor, controls: Tensor, state: Tensor, lengths: list[int], gain: float, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -73,7 +74,7 @@ def _(x: Tensor, controls: Tensor, state: Tensor, lengths: list[int], gain: floa
     return x.new_empty(x.shape), state.new_empty(state.shape), x.new_empty(*x.shape[:2], x.shape[2] * keep)
 
 
-@torch.library.custom_op("dasp::freeverb_mix_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::freeverb_mix_backward")
 def _backward(
     g: Tensor, x: Tensor, controls: Tensor, wet: Tensor, state: Tensor, lengths: list[int], gain: float
 ) -> tuple[Tensor, Tensor]:

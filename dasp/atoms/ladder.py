@@ -12,6 +12,7 @@ from dasp.atoms._library import call, native, on_gpu, suffix
 from dasp.atoms.libm import libm
 from dasp.atoms.memory import fresh
 from gradients.batching import batched
+from gradients.operators import operator
 
 _STAGES = 5
 _NEW, _OLD = 0.76923076923, 0.23076923076
@@ -77,7 +78,7 @@ def ladder_reference(x: Tensor, parameters: Tensor, mix: list[float], state: Ten
     return torch.stack(out, -1) if out else x, torch.stack(s, -1).detach()
 
 
-@torch.library.custom_op("dasp::ladder", mutates_args=(), device_types="cpu")
+@operator("dasp::ladder")
 def _forward(x: Tensor, parameters: Tensor, state: Tensor, mix: list[float]) -> tuple[Tensor, Tensor]:
     x, p = x.contiguous(), parameters.to(x.dtype).contiguous()
     state = state.clone(memory_format=torch.contiguous_format)
@@ -91,7 +92,7 @@ def _(x: Tensor, parameters: Tensor, state: Tensor, mix: list[float]) -> tuple[T
     return x.new_empty(x.shape), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::ladder_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::ladder_backward")
 def _backward(g: Tensor, x: Tensor, parameters: Tensor, state: Tensor, mix: list[float]) -> tuple[Tensor, Tensor]:
     # The parameters as the forward pass saw them: rounded to its precision.
     g, x, state = g.contiguous(), x.contiguous(), state.contiguous()

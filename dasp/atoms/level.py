@@ -13,6 +13,7 @@ from dasp.atoms._library import call, compiled
 from dasp.atoms.libm import libm
 from dasp.atoms.precision import as_plugin
 from gradients.batching import batched
+from gradients.operators import operator
 
 
 def as_controls(x: Tensor, *values: float | Tensor) -> list[Tensor]:
@@ -104,7 +105,7 @@ def _packed(kinds: str) -> int:
     return sum(_KINDS.index(kind) << 2 * i for i, kind in enumerate(kinds.split()))
 
 
-@torch.library.custom_op("dasp::level_design", mutates_args=(), device_types="cpu")
+@operator("dasp::level_design")
 def _design(values: Tensor, kinds: str, sample_rate: float, single: bool) -> Tensor:
     values, out = values.contiguous(), torch.empty_like(values, memory_format=torch.contiguous_format)
     rate = values.new_tensor([sample_rate])
@@ -112,7 +113,7 @@ def _design(values: Tensor, kinds: str, sample_rate: float, single: bool) -> Ten
     return out
 
 
-@torch.library.custom_op("dasp::level_design_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::level_design_backward")
 def _design_backward(g: Tensor, values: Tensor, kinds: str, sample_rate: float) -> Tensor:
     g, values = g.contiguous(), values.contiguous()
     out, rate = torch.empty_like(values), values.new_tensor([sample_rate])

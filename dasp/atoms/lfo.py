@@ -13,6 +13,7 @@ from dasp.atoms._library import call, compiled, native, on_gpu, suffix
 from dasp.atoms.libm import libm
 from dasp.atoms.precision import as_plugin
 from gradients.batching import batched
+from gradients.operators import operator
 
 
 def lfo(
@@ -109,7 +110,7 @@ def swinging_delay_reference(
     return (ms.double() * rate / 1000).clamp_max(high).to(sine.dtype).double(), after
 
 
-@torch.library.custom_op("dasp::lfo", mutates_args=(), device_types="cpu")
+@operator("dasp::lfo")
 def _sine(step: Tensor, state: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     step, state = step.to(state.dtype).contiguous(), state.clone(memory_format=torch.contiguous_format)
     sine = step.new_empty(*step.shape[:2], samples)
@@ -122,7 +123,7 @@ def _(step: Tensor, state: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     return state.new_empty(*step.shape[:2], samples), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::lfo_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::lfo_backward")
 def _sine_backward(g: Tensor, step: Tensor, state: Tensor, samples: int) -> Tensor:
     g, step, state = g.double().contiguous(), step.to(state.dtype).contiguous(), state.contiguous()
     to_step = torch.zeros(step.shape, dtype=torch.float64)
@@ -135,7 +136,7 @@ def _(g: Tensor, step: Tensor, state: Tensor, samples: int) -> Tensor:
     return step.new_empty(step.shape, dtype=torch.float64)
 
 
-@torch.library.custom_op("dasp::lfo_swing", mutates_args=(), device_types="cpu")
+@operator("dasp::lfo_swing")
 def _swing(
     step: Tensor, depth: Tensor, centre: Tensor, state: Tensor, samples: int, scale: float, low: float, rate: float, high: float
 ) -> tuple[Tensor, Tensor]:
@@ -157,7 +158,7 @@ def _(
     return step.new_empty(*step.shape[:2], samples, dtype=torch.float64), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::lfo_swing_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::lfo_swing_backward")
 def _swing_backward(
     g: Tensor, step: Tensor, depth: Tensor, centre: Tensor, state: Tensor, scale: float, low: float, rate: float, high: float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -224,7 +225,7 @@ class _Swing(torch.autograd.Function):
         return *(v.to(t.dtype) for v, t in zip(to, tensors, strict=False)), *(None,) * 6
 
 
-@torch.library.custom_op("dasp::lfo_phase", mutates_args=(), device_types="cpu")
+@operator("dasp::lfo_phase")
 def _phase(step: Tensor, state: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     step, state = step.contiguous(), state.clone(memory_format=torch.contiguous_format)
     phase = step.new_empty(*step.shape[:2], samples)

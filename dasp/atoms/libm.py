@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
+from gradients.operators import operator
 
 _TORCH = {
     "powf": torch.pow,
@@ -38,7 +39,7 @@ def libm(name: str, *args: Tensor) -> Tensor:
     return _power(values[0], values[1]) if name == "powf" else _unary(values[0], name)
 
 
-@torch.library.custom_op("dasp::libm_unary", mutates_args=(), device_types="cpu")
+@operator("dasp::libm_unary")
 def _unary(x: Tensor, name: str) -> Tensor:
     x = x.contiguous()
     y = torch.empty_like(x)
@@ -46,7 +47,7 @@ def _unary(x: Tensor, name: str) -> Tensor:
     return y
 
 
-@torch.library.custom_op("dasp::libm_power", mutates_args=(), device_types="cpu")
+@operator("dasp::libm_power")
 def _power(x: Tensor, exponent: Tensor) -> Tensor:
     x, exponent = x.contiguous(), exponent.contiguous()
     y = torch.empty_like(x)
@@ -54,7 +55,7 @@ def _power(x: Tensor, exponent: Tensor) -> Tensor:
     return y
 
 
-@torch.library.custom_op("dasp::tanh_forward", mutates_args=(), device_types="cpu")
+@operator("dasp::tanh_forward")
 def _tanh_forward(x: Tensor) -> Tensor:
     x = x.contiguous()
     y = torch.empty_like(x)
@@ -62,7 +63,7 @@ def _tanh_forward(x: Tensor) -> Tensor:
     return y
 
 
-@torch.library.custom_op("dasp::tanh_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::tanh_backward")
 def _tanh_backward(g: Tensor, x: Tensor) -> Tensor:
     g, x = g.contiguous(), x.contiguous()
     gx = torch.empty_like(x)

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
+from gradients.operators import operator
 
 # As in native/network.cpp.
 _INPUT, _TAP, _SLIDE, _STEP, _SUM, _DIFF, _SCALED, _WRITE, _OUTPUT, _ALL_PASS = range(10)
@@ -171,7 +172,7 @@ def _delayed(line: list[Tensor], delay: Tensor, rounded: bool) -> Tensor:
     return near + part.to(near.dtype) * (slope.detach() if rounded else slope)
 
 
-@torch.library.custom_op("dasp::network", mutates_args=(), device_types="cpu")
+@operator("dasp::network")
 def _forward(
     x: Tensor, params: Tensor, state: Tensor, program: list[int], sizes: list[int], registers: int, outputs: int
 ) -> tuple[Tensor, Tensor]:
@@ -188,7 +189,7 @@ def _(
     return x.new_empty(x.shape[0], outputs, x.shape[2]), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::network_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::network_backward")
 def _backward(
     g: Tensor, x: Tensor, params: Tensor, state: Tensor, program: list[int], sizes: list[int], registers: int
 ) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, native, on_gpu, suffix
 from gradients.batching import batched
+from gradients.operators import operator
 
 
 def ramp(target: Tensor, length: int, state: Tensor | None = None, hop: int = 0) -> tuple[Tensor, Tensor | None]:
@@ -68,7 +69,7 @@ def ramp_reference(target: Tensor, length: int, state: Tensor, hop: int = 0) -> 
     return torch.stack(out, -1), torch.stack([value, goal, step, left.where(~rest, 0.0)], -1).detach()
 
 
-@torch.library.custom_op("dasp::ramp", mutates_args=(), device_types="cpu")
+@operator("dasp::ramp")
 def _forward(target: Tensor, state: Tensor, length: int) -> tuple[Tensor, Tensor]:
     target, state = target.contiguous(), state.clone(memory_format=torch.contiguous_format)
     y = torch.empty_like(target)
@@ -81,7 +82,7 @@ def _(target: Tensor, state: Tensor, length: int) -> tuple[Tensor, Tensor]:
     return target.new_empty(target.shape), state.new_empty(state.shape)
 
 
-@torch.library.custom_op("dasp::ramp_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::ramp_backward")
 def _backward(g: Tensor, target: Tensor, state: Tensor, length: int, hop: int) -> Tensor:
     g, target, state = g.contiguous(), target.contiguous(), state.contiguous()
     gt, rows = torch.empty_like(target), target.shape[0] * target.shape[1]

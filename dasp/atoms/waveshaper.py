@@ -10,6 +10,7 @@ from torch import Tensor
 from dasp.atoms._library import call, compiled, suffix
 from dasp.atoms.memory import fresh
 from gradients.batching import batched
+from gradients.operators import operator
 
 Curve = Literal["gain", "tanh", "clip", "round"]
 _CURVES: tuple[Curve, ...] = ("gain", "tanh", "clip", "round")
@@ -78,7 +79,7 @@ def blend_reference(x: Tensor, other: Tensor, gain: Tensor, other_gain: Tensor) 
     return gain.to(x.dtype) * x + other_gain.to(x.dtype) * other
 
 
-@torch.library.custom_op("dasp::shape", mutates_args=(), device_types="cpu")
+@operator("dasp::shape")
 def _forward(x: Tensor, parameter: Tensor, curve: int) -> Tensor:
     x, a = x.contiguous(), parameter.to(x.dtype).contiguous()
     y = fresh(x)
@@ -91,7 +92,7 @@ def _(x: Tensor, parameter: Tensor, curve: int) -> Tensor:
     return x.new_empty(x.shape)
 
 
-@torch.library.custom_op("dasp::shape_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::shape_backward")
 def _backward(g: Tensor, x: Tensor, parameter: Tensor, curve: int) -> tuple[Tensor, Tensor]:
     g, x, a = g.contiguous(), x.contiguous(), parameter.to(x.dtype).contiguous()
     gx, ga = fresh(x), torch.zeros(*x.shape[:2], a.shape[2], dtype=torch.float64)
@@ -104,7 +105,7 @@ def _(g: Tensor, x: Tensor, parameter: Tensor, curve: int) -> tuple[Tensor, Tens
     return x.new_empty(x.shape), parameter.new_empty(parameter.shape, dtype=torch.float64)
 
 
-@torch.library.custom_op("dasp::blend", mutates_args=(), device_types="cpu")
+@operator("dasp::blend")
 def _blend(x: Tensor, other: Tensor, gain: Tensor, other_gain: Tensor) -> Tensor:
     x, w = x.contiguous(), other.contiguous()
     a, b = (v.to(x.dtype).contiguous() for v in (gain, other_gain))
@@ -118,7 +119,7 @@ def _(x: Tensor, other: Tensor, gain: Tensor, other_gain: Tensor) -> Tensor:
     return x.new_empty(x.shape)
 
 
-@torch.library.custom_op("dasp::blend_backward", mutates_args=(), device_types="cpu")
+@operator("dasp::blend_backward")
 def _blend_backward(
     g: Tensor, x: Tensor, other: Tensor, gain: Tensor, other_gain: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
