@@ -62,11 +62,8 @@ def recurrence_reference(x: Tensor, a: list[Tensor], state: Tensor) -> tuple[Ten
     first, *second = (t.double().expand(-1, -1, x.shape[2]) for t in a)
     memory, out = list(state.double().unbind(-1)), []
     for n in range(x.shape[2]):
-        v = x[..., n].double()
-        if second:
-            v = v - second[0][..., n] * memory[1] - first[..., n] * memory[0]
-        else:
-            v = v + first[..., n] * memory[0]
+        earlier = -second[0][..., n] * memory[1] - first[..., n] * memory[0] if second else first[..., n] * memory[0]
+        v = x[..., n].double() + earlier
         memory = [v, *memory][: len(memory)]
         out.append(v)
     return torch.stack(out, -1).to(x.dtype) if out else x, torch.stack(memory, -1).detach()

@@ -43,6 +43,21 @@ struct Pole {
     }
 };
 
+template <int Order, bool Varying, int W>
+void steps(Lanes<double, W>* signal, const Lanes<double, W>* one, const Lanes<double, W>* two, int64_t n, int64_t direction,
+           int64_t count, Lanes<double, W>& state1, Lanes<double, W>& state2) {
+    using D = Lanes<double, W>;
+    D y1 = state1, y2 = state2;
+    for (; count > 0; --count, n += direction) {
+        const int64_t at = Varying ? n : 0;
+        // First what has been known for longer.
+        const D y = Order == 1 ? signal[n] + one[at] * y1 : signal[n] - two[at] * y2 - one[at] * y1;
+        y2 = y1;
+        signal[n] = y1 = y;
+    }
+    state1 = y1, state2 = y2;
+}
+
 template <int Order, int W, typename T, typename A>
 void run(const T* x, const A* a1, const A* a2, T* y, double* state, const Sizes& s, int64_t first, int64_t count) {
     using D = Lanes<double, W>;
@@ -57,28 +72,17 @@ void run(const T* x, const A* a1, const A* a2, T* y, double* state, const Sizes&
         if (Order == 2) y2.set(i, memory[1]);
     }
     const int64_t blocks = (s.samples + kShort - 1) / kShort;
-    auto step = [&](int64_t n) {
-        const D p = one.values[one.varies ? n : 0];
-        D v = signal[n];
-        if (Order == 1) {
-            v += p * y1;
-        } else {
-            v -= two.values[two.varies ? n : 0] * y2;  // first what has been known for longer
-            v -= p * y1;
-            y2 = y1;
-        }
-        signal[n] = y1 = v;
-    };
     for (int64_t k = 0; k < blocks; ++k) {
         const int64_t start = (s.reverse ? blocks - 1 - k : k) * kShort, length = std::min(kShort, s.samples - start);
         const int64_t ahead = s.reverse ? -kShort : kShort;
         in.load(start, length, signal.data(), ahead);
         one.at(start, length, s.reverse ? 1 : 0, ahead);
         if (Order == 2) two.at(start, length, s.reverse ? 2 : 0, ahead);
-        if (s.reverse)
-            for (int64_t n = length - 1; n >= 0; --n) step(n);
+        const int64_t from = s.reverse ? length - 1 : 0, direction = s.reverse ? -1 : 1;
+        if (one.varies)
+            steps<Order, true>(signal.data(), one.values.data(), two.values.data(), from, direction, length, y1, y2);
         else
-            for (int64_t n = 0; n < length; ++n) step(n);
+            steps<Order, false>(signal.data(), one.values.data(), two.values.data(), from, direction, length, y1, y2);
         out.store(start, length, signal.data());
     }
     for (int64_t i = 0; i < count; ++i) {

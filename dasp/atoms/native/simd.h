@@ -86,11 +86,11 @@ struct Tile {
     Four at[4];
 
     template <typename T>
-    static Four from(const T* values) {
-        typedef T Narrow __attribute__((vector_size(4 * sizeof(T))));
-        Narrow out;
-        std::memcpy(&out, values, sizeof out);
-        return __builtin_convertvector(out, Four);
+    void take(int k, const T* values) {
+        typedef T Other __attribute__((vector_size(4 * sizeof(T))));
+        Other four;
+        std::memcpy(&four, values, sizeof four);
+        at[k] = __builtin_convertvector(four, Four);
     }
     void turn() {
         auto pairs = [](const Four& p, const Four& q, Four& low, Four& high) {
@@ -129,7 +129,7 @@ struct Group {
         for (int i = 0; i < W && tiled; i += 4)
             for (int64_t n = 0; n < tiled; n += 4) {
                 Tile<V> tile;
-                for (int k = 0; k < 4; ++k) tile.at[k] = Tile<V>::from(rows[i + k] + start + n);
+                for (int k = 0; k < 4; ++k) tile.take(k, rows[i + k] + start + n);
                 tile.turn();
                 for (int k = 0; k < 4; ++k) std::memcpy(flat + (n + k) * W + i, &tile.at[k], sizeof tile.at[k]);
             }
@@ -143,7 +143,7 @@ struct Group {
         for (int64_t i = 0; i < full; i += 4)
             for (int64_t n = 0; n < tiled; n += 4) {
                 Tile<T> tile;
-                for (int k = 0; k < 4; ++k) tile.at[k] = Tile<T>::from(flat + (n + k) * W + i);
+                for (int k = 0; k < 4; ++k) tile.take(k, flat + (n + k) * W + i);
                 tile.turn();
                 for (int k = 0; k < 4; ++k) std::memcpy(rows[i + k] + start + n, &tile.at[k], sizeof tile.at[k]);
             }
