@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, compiled, suffix
-from dasp.atoms.ballistics import ballistics, ballistics_reference, gain_curve
+from dasp.atoms.ballistics import ballistics, ballistics_reference, gain_curve, gain_curve_reference
 from gradients.batching import batched
 from gradients.operators import operator
 
@@ -23,16 +24,17 @@ def dynamics(
     `below` is set, g = (level / threshold)^exponent; on the other side, 1.
 
     Float32 is computed in float32 in the plugins' order and with the system's powf, which makes it equal to Pedalboard's
-    Compressor, Limiter and NoiseGate to the bit. The backward pass is the exact adjoint in double; it keeps nothing but the inputs
-    and recomputes levels by blocks. At a level of 0, where slopes may be infinite, they are 0. Second derivatives are refused.
+    Compressor, Limiter and NoiseGate to the bit. The backward pass is the exact adjoint in double; it keeps nothing but the
+    inputs and recomputes levels by blocks. At a level of 0, where slopes may be infinite, they are 0. Second derivatives are
+    refused.
 
     Args:
         x: audio (B, C, T).
         parameters: (B, 4 or 6, K), float64, K = 1 or T: attack and release poles in [0, 1), threshold (linear, above 0), exponent
             (1 / ratio - 1 in a compressor, ratio - 1 in a gate); attack and release poles of the square.
         key: (B, C, T), what the detector hears; None: x.
-        state: (B, C, 1 or 2) from an earlier call, or None for 0; no gradient flows into it. The square, where it is followed, and
-            the level.
+        state: (B, C, 1 or 2) from an earlier call, or None for 0; no gradient flows into it. The square, where it is
+            followed, and the level.
         below: act below the threshold.
 
     Returns:
@@ -50,7 +52,7 @@ def dynamics(
         state = x.new_zeros(*x.shape[:2], rows // 2 - 1)
     if compiled(x):
         return _Dynamics.apply(x, parameters.double(), key, state, below)
-    return _composed(x, parameters, key, state, below, ballistics)
+    return _composed(x, parameters, key, state, below, (ballistics, gain_curve))
 
 
 def dynamics_reference(
@@ -59,13 +61,13 @@ def dynamics_reference(
     """The same in plain torch: the oracle, and the fallback."""
     if state is None:
         state = x.new_zeros(*x.shape[:2], parameters.shape[1] // 2 - 1)
-    return _composed(x, parameters, key, state, below, ballistics_reference)
+    return _composed(x, parameters, key, state, below, (ballistics_reference, gain_curve_reference))
 
 
 def _composed(
-    x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, below: bool, follower: Any
+    x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, below: bool, atoms: tuple[Callable, Callable]
 ) -> tuple[Tensor, Tensor]:
-    key = x if key is None else key
+    (follower, curve), key = atoms, x if key is None else key
     attack, release, threshold, exponent, *square = parameters.split(1, 1)
     *before, level = state.split(1, 2)
     if square:
@@ -77,25 +79,15 @@ def _composed(
     else:
         v = key.abs()
     r, level = follower(v, attack, release, level)
-    return x * gain_curve(r, threshold, exponent, below), torch.cat([*before, level], 2)
+    return x * curve(r, threshold, exponent, below), torch.cat([*before, level], 2)
 
 
 @operator("dasp::dynamics")
 def _forward(x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, below: bool) -> tuple[Tensor, Tensor]:
     x, state = x.contiguous(), state.clone(memory_format=torch.contiguous_format)
     key = x if key is None else key.contiguous()
-    y = torch.empty_like(x)
-    call(
-        f"dynamics_{suffix(x)}",
-        x,
-        key,
-        parameters.to(x.dtype).contiguous(),
-        y,
-        state,
-        *x.shape,
-        *parameters.shape[1:],
-        int(below),
-    )
+    y, p = torch.empty_like(x), parameters.to(x.dtype).contiguous()
+    call(f"dynamics_{suffix(x)}", x, key, p, y, state, *x.shape, *p.shape[1:], int(below))
     return y, state
 
 

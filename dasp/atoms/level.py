@@ -78,12 +78,8 @@ def designed(x: Tensor, sample_rate: float, kinds: str, *controls: float | Tenso
     columns = as_controls(x, *controls)
     frames = max(c.shape[2] for c in columns)
     values = torch.cat([c if c.shape[2] == frames else c.expand(-1, -1, frames) for c in columns], 1)
-    single = x.dtype != torch.float64
-    return (
-        _Designed.apply(values, kinds, sample_rate, single)
-        if compiled(x)
-        else designed_reference(values, kinds, sample_rate, single)
-    )
+    design = _Designed.apply if compiled(x) else designed_reference
+    return design(values, kinds, sample_rate, x.dtype != torch.float64)
 
 
 def designed_reference(values: Tensor, kinds: str, sample_rate: float, single: bool) -> Tensor:

@@ -79,6 +79,34 @@ struct Lanes {
     }
 };
 
+// Four rows of four samples -> four samples of four rows, and back.
+template <typename V>
+struct Tile {
+    typedef V Four __attribute__((vector_size(4 * sizeof(V))));
+    Four at[4];
+
+    template <typename T>
+    void take(int k, const T* values) {
+        typedef T Other __attribute__((vector_size(4 * sizeof(T))));
+        Other four;
+        std::memcpy(&four, values, sizeof four);
+        at[k] = __builtin_convertvector(four, Four);
+    }
+    void turn() {
+        auto pairs = [](const Four& p, const Four& q, Four& low, Four& high) {
+            low = __builtin_shufflevector(p, q, 0, 1, 4, 5), high = __builtin_shufflevector(p, q, 2, 3, 6, 7);
+        };
+        const Four a = at[0], b = at[1], c = at[2], d = at[3];
+        if constexpr (sizeof(V) == 4) {  // each what one instruction does
+            pairs(__builtin_shufflevector(a, b, 0, 4, 1, 5), __builtin_shufflevector(c, d, 0, 4, 1, 5), at[0], at[1]);
+            pairs(__builtin_shufflevector(a, b, 2, 6, 3, 7), __builtin_shufflevector(c, d, 2, 6, 3, 7), at[2], at[3]);
+        } else {
+            pairs(__builtin_shufflevector(a, b, 0, 4, 2, 6), __builtin_shufflevector(c, d, 0, 4, 2, 6), at[0], at[2]);
+            pairs(__builtin_shufflevector(a, b, 1, 5, 3, 7), __builtin_shufflevector(c, d, 1, 5, 3, 7), at[1], at[3]);
+        }
+    }
+};
+
 // Rows of audio (rows, samples) as W lanes. Where fewer rows are left than lanes, the last one is computed several times and
 // stored once.
 template <typename T, int W>
@@ -89,23 +117,38 @@ struct Group {
     Group(T* data, int64_t stride, int64_t first, int64_t count) : count(count) {
         for (int i = 0; i < W; ++i) rows[i] = data + (first + std::min<int64_t>(i, count - 1)) * stride;
     }
-    // Samples [start, start + length) -> lanes, converted. Row after row, and fetching ahead what comes next: rows often lie a
-    // power of two apart, where the caches hold few of them at a time.
+    // Samples [start, start + length) -> lanes, converted. A few rows at a time, and fetching ahead what comes next: rows often
+    // lie a power of two apart, where the caches hold few of them at a time.
     template <typename V>
     void load(int64_t start, int64_t length, Lanes<V, W>* to, int64_t ahead = 0) const {
         V* flat = reinterpret_cast<V*>(to);
-        for (int i = 0; i < W; ++i) {
-            const T* row = rows[i] + start;
-            if (ahead)
-                for (int64_t n = 0; n < length; n += 64 / int64_t(sizeof(T))) __builtin_prefetch(row + ahead + n);
-            for (int64_t n = 0; n < length; ++n) flat[n * W + i] = V(row[n]);
-        }
+        if (ahead)
+            for (int i = 0; i < W; ++i)
+                for (int64_t n = 0; n < length; n += 64 / int64_t(sizeof(T))) __builtin_prefetch(rows[i] + start + ahead + n);
+        const int64_t tiled = W < 4 ? 0 : length / 4 * 4;
+        for (int i = 0; i < W && tiled; i += 4)
+            for (int64_t n = 0; n < tiled; n += 4) {
+                Tile<V> tile;
+                for (int k = 0; k < 4; ++k) tile.take(k, rows[i + k] + start + n);
+                tile.turn();
+                for (int k = 0; k < 4; ++k) std::memcpy(flat + (n + k) * W + i, &tile.at[k], sizeof tile.at[k]);
+            }
+        for (int i = 0; i < W; ++i)
+            for (int64_t n = tiled; n < length; ++n) flat[n * W + i] = V(rows[i][start + n]);
     }
     template <typename V>
     void store(int64_t start, int64_t length, const Lanes<V, W>* from) const {
         const V* flat = reinterpret_cast<const V*>(from);
+        const int64_t full = W < 4 ? 0 : count / 4 * 4, tiled = length / 4 * 4;
+        for (int64_t i = 0; i < full; i += 4)
+            for (int64_t n = 0; n < tiled; n += 4) {
+                Tile<T> tile;
+                for (int k = 0; k < 4; ++k) tile.take(k, flat + (n + k) * W + i);
+                tile.turn();
+                for (int k = 0; k < 4; ++k) std::memcpy(rows[i + k] + start + n, &tile.at[k], sizeof tile.at[k]);
+            }
         for (int64_t i = 0; i < count; ++i)
-            for (int64_t n = 0; n < length; ++n) rows[i][start + n] = T(flat[n * W + i]);
+            for (int64_t n = i < full ? tiled : 0; n < length; ++n) rows[i][start + n] = T(flat[n * W + i]);
     }
 };
 
