@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, native, suffix
 from dasp.atoms.memory import fresh
@@ -164,8 +165,14 @@ class _Shape(torch.autograd.Function):
             product = (g * x).double().sum(1, keepdim=True)
             gp = product if parameter.shape[2] > 1 else product.sum(2, keepdim=True)
             return _Shape.apply(g, parameter, 0), gp.to(parameter.dtype), None
-        gx, gp = _backward(g, x, parameter, ctx.curve)
-        return gx, gp.to(parameter.dtype), None
+        return _shape_gradients(ctx, g)
+
+
+@once_differentiable
+def _shape_gradients(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
+    x, parameter = ctx.saved_tensors
+    gx, gp = _backward(g, x, parameter, ctx.curve)
+    return gx, gp.to(parameter.dtype), None
 
 
 class _Blend(torch.autograd.Function):
@@ -180,6 +187,7 @@ class _Blend(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         x, other, gain, other_gain = ctx.saved_tensors
         gx, gw, ga, gb = _blend_backward(g, x, other, gain, other_gain)
