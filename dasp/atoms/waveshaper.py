@@ -133,13 +133,8 @@ def _blend_backward(
 
 @_blend_backward.register_fake
 def _(g: Tensor, x: Tensor, other: Tensor, gain: Tensor, other_gain: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    double = {"dtype": torch.float64}
-    return (
-        x.new_empty(x.shape),
-        x.new_empty(x.shape),
-        gain.new_empty(gain.shape, **double),
-        other_gain.new_empty(other_gain.shape, **double),
-    )
+    ga, gb = (v.new_empty(v.shape, dtype=torch.float64) for v in (gain, other_gain))
+    return x.new_empty(x.shape), x.new_empty(x.shape), ga, gb
 
 
 for _op in (_forward, _backward, _blend, _blend_backward):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from dasp.atoms.waveshaper import blend, blend_reference, shape, shape_reference
+from dasp.atoms.waveshaper import Curve, blend, blend_reference, shape, shape_reference
 
 F64 = torch.float64
+CURVES: tuple[Curve, ...] = ("gain", "tanh", "clip", "round")
 
 
 def _case(samples, moving, dtype):
@@ -31,18 +32,18 @@ def _both(run, reference, weight, *tensors):
 @pytest.mark.parametrize("samples", [1, 7, 300, 20000])  # less than a register; more than a thread's piece
 def test_kernels_are_their_references(samples, moving, dtype):
     x, other, weight, a, b = _case(samples, moving, dtype)
-    close = {"rtol": 1e-10, "atol": 1e-10} if dtype == F64 else {"rtol": 1e-4, "atol": 1e-3}
-    for curve in ("gain", "tanh", "clip", "round"):
+    rtol, atol = (1e-10, 1e-10) if dtype == F64 else (1e-4, 1e-3)
+    for curve in CURVES:
         p = 8 * a if curve == "round" else a
         ours, plain = _both(lambda x, p: shape(x, p, curve), lambda x, p: shape_reference(x, p, curve), weight, x, p)  # noqa: B023
         for one, other_one in zip(ours, plain, strict=True):
-            torch.testing.assert_close(one, other_one, **close)
+            torch.testing.assert_close(one, other_one, rtol=rtol, atol=atol)
         if curve != "tanh":
             assert torch.equal(ours[0], plain[0])
     ours, plain = _both(blend, blend_reference, weight, x, other, a, b)
     assert torch.equal(ours[0], plain[0])
     for one, other_one in zip(ours, plain, strict=True):
-        torch.testing.assert_close(one, other_one, **close)
+        torch.testing.assert_close(one, other_one, rtol=rtol, atol=atol)
 
 
 def test_a_gain_has_second_derivatives_and_a_curve_refuses_them():

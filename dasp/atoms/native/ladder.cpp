@@ -45,12 +45,15 @@ struct Saturation {
         }
         const L high = L::all(reach), low = -high, above = L::where_above(low, v, low, v);
         const L at = L::all(scale) * L::where_above(above, high, high, above) + L::all(offset);
-        L value = at, rise = at, rest = at;
-        for (int k = 0; k < W; ++k) {
-            const Point& point = table[place(at.get(k))];
-            value.set(k, point.value), rise.set(k, point.rise), rest.set(k, at.get(k) - std::trunc(at.get(k)));
-        }
-        return value + rest * rise;
+        auto gathered = [&](auto&& pick) {
+            return L::each([&](int part) {
+                typename L::Vector v{};
+                for (int k = 0; k < L::kLanes; ++k) L::Register::set(v, k, pick(L::Register::get(at.part[part], k)));
+                return v;
+            });
+        };
+        const L value = gathered([&](T v) { return table[place(v)].value; }), rise = gathered([&](T v) { return table[place(v)].rise; });
+        return value + gathered([](T v) { return v - std::trunc(v); }) * rise;
     }
     template <int W>
     Lanes<T, W> slope(const Lanes<T, W>& v) const {
