@@ -1,6 +1,7 @@
 """One pass over memory for curves without memory and for the mix of two signals: against plain torch and the system's tanhf."""
 
 import ctypes
+from functools import partial
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_kernels_are_their_references(samples, moving, dtype):
     rtol, atol = (1e-10, 1e-10) if dtype == F64 else (1e-4, 1e-3)
     for curve in CURVES:
         p = 8 * a if curve == "round" else a
-        ours, plain = _both(lambda x, p: shape(x, p, curve), lambda x, p: shape_reference(x, p, curve), weight, x, p)  # noqa: B023
+        ours, plain = _both(partial(shape, curve=curve), partial(shape_reference, curve=curve), weight, x, p)
         for one, other_one in zip(ours, plain, strict=True):
             torch.testing.assert_close(one, other_one, rtol=rtol, atol=atol)
         if curve != "tanh":
