@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, compiled, native, on_gpu, suffix
 from dasp.atoms.libm import libm
+from dasp.atoms.memory import in_huge_pages
 from dasp.atoms.precision import as_plugin
 from gradients.batching import batched
 from gradients.operators import operator
@@ -113,7 +114,7 @@ def swinging_delay_reference(
 @operator("dasp::lfo")
 def _sine(step: Tensor, state: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     step, state = step.to(state.dtype).contiguous(), state.clone(memory_format=torch.contiguous_format)
-    sine = step.new_empty(*step.shape[:2], samples)
+    sine = in_huge_pages(step.new_empty(*step.shape[:2], samples))
     call(f"lfo_{suffix(state)}", step, sine, state, len(step), samples, step.shape[2])
     return sine, state
 
@@ -141,11 +142,9 @@ def _swing(
     step: Tensor, depth: Tensor, centre: Tensor, state: Tensor, samples: int, scale: float, low: float, rate: float, high: float
 ) -> tuple[Tensor, Tensor]:
     step, depth, centre = (v.to(state.dtype).contiguous() for v in (step, depth, centre))
-    state, limits = (
-        state.clone(memory_format=torch.contiguous_format),
-        torch.tensor([scale, low, rate, high], dtype=torch.float64),
-    )
-    delay = limits.new_empty(*step.shape[:2], samples)
+    state = state.clone(memory_format=torch.contiguous_format)
+    limits = torch.tensor([scale, low, rate, high], dtype=torch.float64)
+    delay = in_huge_pages(limits.new_empty(*step.shape[:2], samples))
     sizes = (len(step), samples, step.shape[2], depth.shape[2], centre.shape[2])
     call(f"lfo_swing_{suffix(state)}", step, depth, centre, limits, delay, state, *sizes)
     return delay, state

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, compiled, suffix
 from dasp.atoms.memory import fresh
@@ -133,13 +134,8 @@ def _blend_backward(
 
 @_blend_backward.register_fake
 def _(g: Tensor, x: Tensor, other: Tensor, gain: Tensor, other_gain: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    double = {"dtype": torch.float64}
-    return (
-        x.new_empty(x.shape),
-        x.new_empty(x.shape),
-        gain.new_empty(gain.shape, **double),
-        other_gain.new_empty(other_gain.shape, **double),
-    )
+    ga, gb = (v.new_empty(v.shape, dtype=torch.float64) for v in (gain, other_gain))
+    return x.new_empty(x.shape), x.new_empty(x.shape), ga, gb
 
 
 for _op in (_forward, _backward, _blend, _blend_backward):
@@ -165,8 +161,14 @@ class _Shape(torch.autograd.Function):
             product = (g * x).double().sum(1, keepdim=True)
             gp = product if parameter.shape[2] > 1 else product.sum(2, keepdim=True)
             return _Shape.apply(g, parameter, 0), gp.to(parameter.dtype), None
-        gx, gp = _backward(g, x, parameter, ctx.curve)
-        return gx, gp.to(parameter.dtype), None
+        return _shape_gradients(ctx, g)
+
+
+@once_differentiable
+def _shape_gradients(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
+    x, parameter = ctx.saved_tensors
+    gx, gp = _backward(g, x, parameter, ctx.curve)
+    return gx, gp.to(parameter.dtype), None
 
 
 class _Blend(torch.autograd.Function):
@@ -181,6 +183,7 @@ class _Blend(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         x, other, gain, other_gain = ctx.saved_tensors
         gx, gw, ga, gb = _blend_backward(g, x, other, gain, other_gain)

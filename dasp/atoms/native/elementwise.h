@@ -73,7 +73,7 @@ Pack<double, N> exp_of_negative(Pack<double, N> v) {
     using D = Pack<double, N>;
     const D turns = rounded<N>(v * 1.4426950408889634);
     const D r = (v - turns * 0x1.62e42feep-1) - turns * 0x1.a39ef35793c76p-33;
-    D sum = r * 0 + 1.6059043836821613e-10;  // 1 / 13!, and so on down
+    D sum = D{} + 1.6059043836821613e-10;  // 1 / 13!, and so on down
     for (double term : {2.08767569878681e-09, 2.505210838544172e-08, 2.755731922398589e-07, 2.7557319223985893e-06,
                         2.48015873015873e-05, 1.984126984126984e-04, 1.388888888888889e-03, 8.333333333333333e-03,
                         4.1666666666666664e-02, 1.6666666666666666e-01, 0.5, 1.0, 1.0})
@@ -94,7 +94,7 @@ Pack<double, N> tanh_slope(Pack<double, N> v) {
 template <int N>
 Pack<double, N> sin_quarter(Pack<double, N> v) {
     const Pack<double, N> square = v * v;
-    Pack<double, N> sum = square * 0 + 1.9572941063391263e-20;  // 1 / 21!, and so on down, signs in turns
+    Pack<double, N> sum = Pack<double, N>{} + 1.9572941063391263e-20;  // 1 / 21!, and so on down, signs in turns
     for (double term : {-8.22063524662433e-18, 2.8114572543455206e-15, -7.647163731819816e-13, 1.6059043836821613e-10,
                         -2.505210838544172e-08, 2.7557319223985893e-06, -1.984126984126984e-04, 8.333333333333333e-03,
                         -1.6666666666666666e-01})
@@ -126,9 +126,9 @@ Pack<float, N> tanh_fdlibm(Pack<float, N> x) {
     using I = Pack<int32_t, N>;
     const F size = absolute<N>(x);
     const I up = size >= 1.0f;
-    const F capped = size < 22.0f ? size : size * 0 + 22.0f, v = up ? 2 * capped : -2 * capped;
+    const F capped = size < 22.0f ? size : F{} + 22.0f, v = up ? 2 * capped : -2 * capped;
     const I far = as_bits<I>(2 * capped);
-    I k = __builtin_convertvector(1.4426950216e+00f * v + (up ? size * 0 + 0.5f : size * 0 - 0.5f), I);
+    I k = __builtin_convertvector(1.4426950216e+00f * v + (up ? F{} + 0.5f : F{} - 0.5f), I);
     k = far < 0x3F851592 ? (up ? I{} + 1 : I{} - 1) : k;
     k = far > 0x3EB17218 ? k : I{};
     // ln 2 in two parts; c is what r lost in rounding.
@@ -143,9 +143,9 @@ Pack<float, N> tanh_fdlibm(Pack<float, N> x) {
     const F below = k == -1 ? 0.5f * (r - e) - 0.5f : (1.0f - (e - r)) * scale - 1.0f;
     const F above = k < 23 ? ((1.0f - inverse) - (e - r)) * scale : ((r - (e + inverse)) + 1.0f) * scale;
     const F expm1 = k == 0 ? r - e : (k < 0 ? below : above);
-    const F ratio = (up ? size * 0 + 2.0f : -expm1) / (expm1 + 2.0f);
+    const F ratio = (up ? F{} + 2.0f : -expm1) / (expm1 + 2.0f);
     F value = up ? 1.0f - ratio : ratio;
-    value = size >= 22.0f ? size * 0 + 1.0f : value;
+    value = size >= 22.0f ? F{} + 1.0f : value;
     value = x == x ? value : x;
     return as_bits<F>(as_bits<I>(value) | (as_bits<I>(x) & I(I{} + int32_t(0x80000000))));
 }

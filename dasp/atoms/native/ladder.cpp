@@ -16,11 +16,6 @@ constexpr int64_t kShort = 128;  // samples for which signals and states of a gr
 inline float hyperbolic(float v) { return ::tanhf(v); }
 inline double hyperbolic(double v) { return std::tanh(v); }
 
-template <typename T, int W>
-Lanes<T, W> unless_nan(const Lanes<T, W>& v, const Lanes<T, W>& value) {
-    return Lanes<T, W>::each([&](int i) { return v.part[i] == v.part[i] ? value.part[i] : v.part[i]; });
-}
-
 template <typename T>
 struct Saturation {
     struct Point {
@@ -33,35 +28,39 @@ struct Saturation {
         auto point = [](int i) { return hyperbolic(-reach + T(i) * (2 * reach) / T(kPoints - 1)); };
         for (int i = 0; i < kPoints; ++i) table[i] = {T(point(i)), i + 1 < kPoints ? T(point(i + 1)) - T(point(i)) : T(0)};
     }
+    // NaN stays NaN; whatever integer it becomes, its last bits are a place in the table.
+    static int place(T at) { return int(at) & (kPoints - 1); }
     T one(T v) const {
-        const T at = scale * std::min(reach, std::max(-reach, v)) + offset;
-        const int i = int(at);
-        return v == v ? table[i].value + (at - T(i)) * table[i].rise : v;
+        const T at = scale * std::min(std::max(v, -reach), +reach) + offset;
+        const Point& point = table[place(at)];
+        return point.value + (at - std::trunc(at)) * point.rise;
     }
     template <int W>
     Lanes<T, W> operator()(const Lanes<T, W>& v) const {
         using L = Lanes<T, W>;
         if constexpr (W <= 2) {  // not worth the way between a vector's lanes
-            L out = v;
-            for (int k = 0; k < W; ++k) out.set(k, one(v.get(k)));
-            return out;
+            L value = v;
+            for (int k = 0; k < W; ++k) value.set(k, one(v.get(k)));
+            return value;
         }
-        // In this order NaN falls into the table, and is put back after it.
-        const L low = L::where_above(v, L::all(-reach), v, L::all(-reach));
-        const L at = L::all(scale) * L::where_above(low, L::all(reach), L::all(reach), low) + L::all(offset);
-        L value = at, rise = at, whole = at;
-        for (int k = 0; k < W; ++k) {
-            const int i = int(at.get(k));
-            value.set(k, table[i].value), rise.set(k, table[i].rise), whole.set(k, T(i));
-        }
-        return unless_nan<T, W>(v, value + (at - whole) * rise);
+        const L high = L::all(reach), low = -high, above = L::where_above(low, v, low, v);
+        const L at = L::all(scale) * L::where_above(above, high, high, above) + L::all(offset);
+        auto gathered = [&](auto&& pick) {
+            return L::each([&](int part) {
+                typename L::Vector v{};
+                for (int k = 0; k < L::kLanes; ++k) L::Register::set(v, k, pick(L::Register::get(at.part[part], k)));
+                return v;
+            });
+        };
+        const L value = gathered([&](T v) { return table[place(v)].value; }), rise = gathered([&](T v) { return table[place(v)].rise; });
+        return value + gathered([](T v) { return v - std::trunc(v); }) * rise;
     }
     template <int W>
     Lanes<T, W> slope(const Lanes<T, W>& v) const {
         Lanes<T, W> out = v;
         for (int k = 0; k < W; ++k) {
             const T at = v.get(k);
-            out.set(k, std::abs(at) < reach ? scale * table[int(scale * at + offset)].rise : T(0));
+            out.set(k, std::abs(at) < reach ? scale * table[place(scale * at + offset)].rise : T(0));
         }
         return out;
     }

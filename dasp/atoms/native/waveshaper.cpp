@@ -168,8 +168,12 @@ void backward(const Shape& s, const T* g, const T* x, const T* a, T* gx, double*
             T* out = gx + row * s.samples;
             sweep<N>(first, last, [&](int64_t n, int64_t there) {
                 const D from = values<double, N>(grad + n, there), v = values<double, N>(in + n, there), q = p.at(n, there);
-                D to_x, to_a;
-                derivatives<curve, N>(v, q, curve == kRound ? shaped<curve, N>(v, q) : v, to_x, to_a);
+                D to_x, to_a, y{};
+                if constexpr (curve == kRound) {  // rounded as it was, also beside halves
+                    using V = Pack<T, N>;
+                    y = __builtin_convertvector((shaped<curve, N>(__builtin_convertvector(v, V), __builtin_convertvector(q, V))), D);
+                }
+                derivatives<curve, N>(v, q, y, to_x, to_a);
                 dasp::keep<N>(from * to_x, out + n, there);
                 to.add(from * to_a, sum, row, n, there);  // lanes beyond the end have a gradient of 0
             });
