@@ -47,7 +47,7 @@ def test_dynamics_is_its_reference(dtype, rows, below, shape):
             for run in (dynamics, dynamics_reference):
                 inputs = [t.clone().requires_grad_() for t in (x, p, *(() if side is None else (side,)))]
                 y, after = run(inputs[0], inputs[1], inputs[2] if side is not None else None, state, below)
-                results.append((y, after, *torch.autograd.grad((y * weight).sum(), inputs)))
+                results.append((y.detach(), after, *torch.autograd.grad((y * weight).sum(), inputs)))
             for ours, oracle in zip(*results, strict=True):
                 close = 1e-11 if dtype == torch.float64 else 3e-5
                 torch.testing.assert_close(ours, oracle, rtol=close, atol=close * float(oracle.abs().max().clamp_min(1)))
@@ -56,7 +56,8 @@ def test_dynamics_is_its_reference(dtype, rows, below, shape):
 @pytest.mark.parametrize("rows", [4, 6], ids=["peak", "rms"])
 @pytest.mark.parametrize("below", [False, True], ids=["compressor", "gate"])
 def test_dynamics_has_the_derivatives_of_differences(rows, below):
-    x, key = (_audio(2, 3, 30, seed, torch.float64) + 0.013 for seed in (5, 6))
+    # No constant stretch: there the level comes to rest on the kink between attack and release.
+    x, key = (_random(2, 3, 30, seed=seed) - 0.5 for seed in (5, 6))
     for frames in (1, 30):
         p = _parameters(2, rows, frames, below, torch.float64)
         inputs = [t.requires_grad_() for t in (x, p, key)]
