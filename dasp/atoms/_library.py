@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gradients.operators import Operator
 
-_ABI = 3
+_ABI = 4
 
 
 def _load() -> ctypes.CDLL | None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, native, on_gpu, suffix
+from dasp.atoms.memory import fresh
 from dasp.atoms.precision import as_plugin
 from gradients.batching import batched
 from gradients.operators import operator
@@ -46,7 +47,10 @@ def biquad(
     if state is None:
         state = x.new_zeros(batch, channels, sos.shape[1], 3)
     if native(x):
-        return _Biquad.apply(x, sos.double(), sos.detach() if plugin is None else plugin, state, hop)
+        rounded = sos.detach() if plugin is None else plugin
+        if not torch.is_grad_enabled():
+            return _forward(x, rounded, state, hop)
+        return _Biquad.apply(x, sos.double(), rounded, state, hop)
     return biquad_reference(x, sos if plugin is None else as_plugin(sos, plugin), state, hop)
 
 
@@ -78,7 +82,7 @@ def biquad_reference(x: Tensor, sos: Tensor, state: Tensor | None = None, hop: i
 @operator("dasp::biquad")
 def _forward(x: Tensor, sos: Tensor, state: Tensor, hop: int) -> tuple[Tensor, Tensor]:
     x, c, state = x.contiguous(), sos.to(x.dtype).contiguous(), state.clone(memory_format=torch.contiguous_format)
-    y = torch.empty_like(x)
+    y = fresh(x)
     call(f"biquad_{suffix(x)}", x, c, y, state, *x.shape, sos.shape[1], sos.shape[3], hop)
     return y, state
 
@@ -91,7 +95,7 @@ def _(x: Tensor, sos: Tensor, state: Tensor, hop: int) -> tuple[Tensor, Tensor]:
 @operator("dasp::biquad_backward")
 def _backward(g: Tensor, x: Tensor, sos: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     g, x, c, state = g.contiguous(), x.contiguous(), sos.contiguous(), state.contiguous()
-    gx, gc = torch.empty_like(x), c.new_zeros(*x.shape[:2], *sos.shape[1:])
+    gx, gc = fresh(x), c.new_zeros(*x.shape[:2], *sos.shape[1:])
     call(f"biquad_backward_{suffix(x)}", g, x, c, state, gx, gc, *x.shape, sos.shape[1], sos.shape[3])
     return gx, gc.sum(1)
 

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, compiled, suffix
 from dasp.atoms.ballistics import ballistics, ballistics_reference, gain_curve, gain_curve_reference
+from dasp.atoms.memory import fresh
 from gradients.batching import batched
 from gradients.operators import operator
 
@@ -86,7 +87,7 @@ def _composed(
 def _forward(x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, below: bool) -> tuple[Tensor, Tensor]:
     x, state = x.contiguous(), state.clone(memory_format=torch.contiguous_format)
     key = x if key is None else key.contiguous()
-    y, p = torch.empty_like(x), parameters.to(x.dtype).contiguous()
+    y, p = fresh(x), parameters.to(x.dtype).contiguous()
     call(f"dynamics_{suffix(x)}", x, key, p, y, state, *x.shape, *p.shape[1:], int(below))
     return y, state
 
@@ -103,7 +104,7 @@ def _backward(
     """Gradients of x, parameters and key; the last is empty where x is the key."""
     g, x, state = g.contiguous(), x.contiguous(), state.contiguous()
     heard = x if key is None else key.contiguous()
-    gx = torch.empty_like(x)
+    gx = fresh(x)
     gkey = x.new_empty(len(x), 0) if key is None else torch.empty_like(x)
     # The parameters as the forward pass saw them: rounded to its precision.
     p = parameters.to(x.dtype).double().contiguous()

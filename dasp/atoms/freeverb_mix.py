@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from dasp.atoms._library import call, compiled, suffix
 from dasp.atoms.freeverb import INPUT_GAIN, freeverb, line_lengths, state_size
+from dasp.atoms.memory import fresh
 from gradients.batching import batched
 from gradients.operators import operator
 
@@ -63,7 +64,7 @@ def _forward(
     x: Tensor, controls: Tensor, state: Tensor, lengths: list[int], gain: float, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     x, controls, state = x.contiguous(), controls.to(x.dtype).contiguous(), state.contiguous()
-    y, wet, after = torch.empty_like(x), x.new_empty(*x.shape[:2], x.shape[2] * keep), torch.empty_like(state)
+    y, wet, after = fresh(x), x.new_empty(*x.shape[:2], x.shape[2] * keep), torch.empty_like(state)
     tensors = x, x.new_tensor(gain), controls, y, wet, state, after, torch.tensor(lengths)
     call(f"freeverb_mix_{suffix(x)}", *tensors, *x.shape, controls.shape[2])
     return y, after, wet
@@ -82,7 +83,7 @@ def _backward(
         wet = _forward(x, controls, state, lengths, gain, True)[2]
     g, x, wet, state = (t.contiguous() for t in (g, x, wet, state))
     rounded = controls.to(x.dtype).double().contiguous()
-    to_x, to_controls = torch.empty_like(x), torch.empty_like(rounded)
+    to_x, to_controls = fresh(x), torch.empty_like(rounded)
     tensors = g, x, x.new_tensor(gain), rounded, wet, state, to_x, to_controls, torch.tensor(lengths)
     call(f"freeverb_mix_backward_{suffix(x)}", *tensors, *x.shape, controls.shape[2])
     return to_x, to_controls.to(controls.dtype)

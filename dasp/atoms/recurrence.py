@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dasp.atoms._library import call, native, suffix
+from dasp.atoms._library import call, native, on_gpu, suffix
+from dasp.atoms.memory import fresh
 from gradients.batching import batched
 from gradients.operators import operator
 
@@ -74,7 +75,7 @@ def recurrence_reference(x: Tensor, a: list[Tensor], state: Tensor) -> tuple[Ten
 def _run(x: Tensor, a1: Tensor, a2: Tensor | None, state: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
     """Of order 1, or 2 where there is an a2; in reversed time, as the kernel has it, the adjoint with respect to x."""
     x, a1, state = x.contiguous(), a1.contiguous(), state.clone(memory_format=torch.contiguous_format)
-    y = torch.empty_like(x)
+    y = fresh(x)
     poles = (a1,) if a2 is None else (a1, a2.contiguous())
     name = "one_pole" if a2 is None else "two_pole"
     call(f"{name}_{suffix(x)}_{suffix(a1)}", x, *poles, y, state, *x.shape, *a1.shape[1:], int(reverse))
@@ -87,6 +88,7 @@ def _(x: Tensor, a1: Tensor, a2: Tensor | None, state: Tensor, reverse: bool) ->
 
 
 _run.register_vmap(batched(_run))
+on_gpu("recurrence", run=_run)
 
 
 class _Recurrence(torch.autograd.Function):
@@ -122,11 +124,14 @@ class _Recurrence(torch.autograd.Function):
 def _products(back: Tensor, y: Tensor, state: Tensor, late: int, reverse: bool) -> Tensor:
     """What a coefficient weighted in each sample, times the gradient there."""
     count = y.shape[2]
-    if reverse:
-        early, now = back[..., : max(count - late, 0)], y[..., late:]
-        return torch.cat([torch.zeros_like(y[..., :late]), early * now], 2)
-    before = state[..., :late].flip(-1).to(y.dtype)
-    return back * torch.cat([before, y], 2)[..., :count]
+    first = torch.zeros_like(y[..., :late]) if reverse else back[..., :late] * state[..., :late].flip(-1).to(y.dtype)[..., :count]
+    early, now = (back, y) if reverse else (y, back)
+    if torch.is_grad_enabled():
+        return torch.cat([first, early[..., : max(count - late, 0)] * now[..., late:]], 2)
+    out = torch.empty_like(y)  # without another pass to put the parts together
+    out[..., :late] = first
+    torch.mul(early[..., : max(count - late, 0)], now[..., late:], out=out[..., late:])
+    return out
 
 
 def _to_shape(a: Tensor, products: Tensor) -> Tensor:

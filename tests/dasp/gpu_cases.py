@@ -19,6 +19,7 @@ from dasp.atoms import (
     libm,
     network,
     ramp,
+    recurrence,
 )
 
 SAMPLES = 19
@@ -178,6 +179,17 @@ def _libm(dtype: torch.dtype, frames: int) -> list[Case]:
     return [*found, Case("libm", "power", libm._power, (positive, positive), False)]
 
 
+def _recurrence(dtype: torch.dtype, frames: int) -> list[Case]:
+    x, poles = _noise(2, 2, SAMPLES, dtype=dtype), [0.4 * _noise(2, 2, frames) for _ in range(2)]
+    shared = poles[0][:, :1].contiguous()
+    calls = [(x, poles[0], None, _noise(2, 2, 1)), (x, shared, None, _noise(2, 2, 1)), (x, *poles, _noise(2, 2, 2))]
+    return [
+        Case("recurrence", "run", recurrence._run, (*args, reverse), state=None if reverse else 3)
+        for args in calls
+        for reverse in (False, True)
+    ]
+
+
 BUILDERS: dict[str, Callable[[torch.dtype, int], list[Case]]] = {
     "biquad": _biquad,
     "ballistics": _ballistics,
@@ -189,5 +201,6 @@ BUILDERS: dict[str, Callable[[torch.dtype, int], list[Case]]] = {
     "ramp": _ramp,
     "lfo": _lfo,
     "antialias": _antialias,
+    "recurrence": _recurrence,
     "libm": _libm,
 }
