@@ -69,9 +69,7 @@ def _forward(
 
 
 @_forward.register_fake
-def _(
-    x: Tensor, controls: Tensor, state: Tensor, lengths: list[int], gain: float, keep: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def _(x: Tensor, controls: Tensor, state: Tensor, lengths: list[int], gain: float, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     return x.new_empty(x.shape), state.new_empty(state.shape), x.new_empty(*x.shape[:2], x.shape[2] * keep)
 
 
