@@ -174,8 +174,8 @@ struct Mix {
     }
 };
 
-// Delay lines of one side, as rings: sample n of line i at place n % lengths[i]. Behind each there is room for a block, so that one
-// that goes on at the start lies in one piece.
+// Delay lines of one side, as rings: sample n of line i at place n % lengths[i]. Behind each there is room for a block, so that
+// one that goes on at the start lies in one piece.
 template <typename V>
 struct Lines {
     const int64_t* lengths;
@@ -243,7 +243,8 @@ struct Lines {
     void sum(int64_t samples, V* __restrict out) const {
         const V *const a = runs[0], *const b = runs[1], *const c = runs[2], *const d = runs[3];
         const V *const e = runs[4], *const f = runs[5], *const g = runs[6], *const h = runs[7];
-        for (int64_t n = 0; n < samples; ++n) out[n] = V(0) + a[n] + b[n] + c[n] + d[n] + e[n] + f[n] + g[n] + h[n];
+        for (int64_t n = 0; n < samples; ++n)
+            out[n] = V(0) + a[n] + b[n] + c[n] + d[n] + e[n] + f[n] + g[n] + h[n];
     }
 };
 
