@@ -114,8 +114,11 @@ class _Mix(torch.autograd.Function):
         x, controls, state, ctx.lengths, ctx.gain, _ = inputs
         ctx.save_for_backward(x, controls, output[2], state)
         ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)  # zeros for the wet signal would be as large as the audio
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor, *_: Tensor) -> tuple:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor | None, *_: Tensor | None) -> tuple:  # type: ignore[override]
+        if g is None:
+            return (None,) * 6
         return *_backward(g, *ctx.saved_tensors, ctx.lengths, ctx.gain), None, None, None, None

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sounds import sound, white
 
-from dasp.atoms import freeverb
+from dasp.atoms import freeverb, freeverb_mix
 from dasp.chain import Chain
 from dasp.effects.convolution import Convolution, convolution
 from dasp.effects.reverb import Reverb
@@ -97,9 +97,10 @@ def test_a_frozen_room_is_the_plugins_and_ignores_its_size(pedalboard):
 @pytest.mark.parametrize("frames", [1, 700])
 @pytest.mark.parametrize("sides", [1, 2])
 def test_freeverbs_kernel_is_its_reference(frames, sides):
-    feed, lengths = white(2, 1, frames if frames > 1 else 700), freeverb.line_lengths(8000, sides)
+    # At 8000 Hz some lines are shorter than the kernel's longest block.
+    feed, lengths = white(2, 1, 700), freeverb.line_lengths(8000, sides)
     f, d = (0.3 + 0.5 * torch.rand(2, frames, dtype=torch.float64) for _ in range(2))
-    state = 0.1 * white(2, sum(lengths) + len(freeverb.COMBS) * sides, seed=1)
+    state = 0.1 * white(2, freeverb.state_size(lengths), seed=1)
     inputs = [t.requires_grad_() for t in (feed, f, d)]
     out = [run(*inputs, *rest) for run, rest in _ways(state, lengths)]
     torch.testing.assert_close(out[0], out[1], rtol=1e-12, atol=1e-12)
@@ -111,6 +112,75 @@ def test_freeverbs_kernel_is_its_reference(frames, sides):
 
 def _ways(state, lengths):
     return (freeverb._Freeverb.apply, (state, lengths)), (freeverb.freeverb_reference, (lengths, state))
+
+
+def test_the_gradient_holds_over_the_segments_of_a_long_sound():
+    """The kernel recomputes its states 16384 samples at a time; the reference would take minutes."""
+    lengths, samples = freeverb.line_lengths(44100, 2), 40000
+    feed, g = white(1, 1, samples), white(1, 2, samples, seed=1)
+    silence = feed.new_zeros(1, freeverb.state_size(lengths))
+
+    def along(f: float, d: float) -> float:
+        controls = (torch.full((1, 1), v, dtype=torch.float64) for v in (f, d))
+        return (freeverb._forward(feed.detach(), *controls, silence, lengths)[0] * g).sum().item()
+
+    inputs = [feed.requires_grad_(), *(torch.full((1, 1), v, dtype=torch.float64, requires_grad=True) for v in (0.8, 0.3))]
+    y = freeverb._Freeverb.apply(*inputs, silence, lengths)[0]
+    to_feed, to_f, to_d = torch.autograd.grad(y, inputs, g)
+    torch.testing.assert_close((to_feed * feed).sum(), (y * g).sum(), rtol=1e-11, atol=0)  # linear in its feed
+    e = 1e-5
+    assert to_f.item() == pytest.approx((along(0.8 + e, 0.3) - along(0.8 - e, 0.3)) / (2 * e), rel=1e-6)
+    assert to_d.item() == pytest.approx((along(0.8, 0.3 + e) - along(0.8, 0.3 - e)) / (2 * e), rel=1e-6)
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("batch", "channels", "samples", "varying"), [(1, 2, 20000, False), (3, 1, 900, True), (2, 2, 333, True)]
+)
+def test_the_mix_in_one_pass_is_the_parts_one_after_the_other(threads, dtype, batch, channels, samples, varying):
+    x = white(batch, channels, samples).to(dtype).requires_grad_()
+    controls = torch.rand(batch, 5, samples if varying else 1, generator=torch.Generator().manual_seed(1)).double()
+    controls = (controls * torch.tensor([0.9, 0.4, 1, 1, 1])[:, None]).float().double().requires_grad_()
+    state = 0.1 * white(batch, freeverb.state_size(freeverb.line_lengths(8000, channels)), seed=2).to(dtype)
+    y, after = freeverb_mix.freeverb_mix(x, controls, 8000, state)
+    parts, parts_after = freeverb_mix.freeverb_mix_reference(x, controls, 8000, state)
+    assert torch.equal(y, parts)
+    assert torch.equal(after, parts_after)
+    with torch.no_grad():
+        assert torch.equal(freeverb_mix.freeverb_mix(x, controls, 8000, state)[0], y)
+    g = white(*y.shape, seed=3).to(dtype)
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-12
+    for ours, theirs in zip(torch.autograd.grad(y, (x, controls), g), torch.autograd.grad(parts, (x, controls), g), strict=True):
+        for a, b in zip(ours.double().unbind(1), theirs.double().unbind(1), strict=True):
+            assert b.norm() > 1e-3 or channels == 1
+            assert (a - b).norm() <= tolerance * b.norm()
+
+
+def test_the_mix_has_its_gradient_where_none_was_in_sight():
+    """vmap inside of grad: whether a gradient will be asked for cannot be seen from within."""
+    x = white(3, 1, 2, 300)
+    controls = torch.tensor([0.8, 0.2, 0.5, 0.3, 0.7], dtype=torch.float64).reshape(1, 5, 1)
+
+    def loss(controls: torch.Tensor) -> torch.Tensor:
+        return torch.vmap(lambda x: freeverb_mix.freeverb_mix(x, controls, 8000)[0])(x).square().sum()
+
+    leaf = controls.clone().requires_grad_()
+    sum(freeverb_mix.freeverb_mix(v, leaf, 8000)[0].square().sum() for v in x).backward()
+    torch.testing.assert_close(torch.func.grad(loss)(controls), leaf.grad)
+
+
+def test_a_rate_at_which_a_line_would_be_empty_is_refused():
+    with pytest.raises(ValueError, match="sample_rate must be at least 196 Hz; got 195"):
+        Reverb(195)(white(1, 1, 10))
+    assert Reverb(196)(white(1, 1, 10)).shape == (1, 1, 10)
 
 
 def test_every_frame_of_a_reverb_has_a_gradient():

@@ -21,7 +21,7 @@ namespace freeverb {
 using dasp::Lanes;
 
 constexpr int kCombs = 8, kAllPasses = 4, kLines = kCombs + kAllPasses;
-constexpr int64_t kShort = 64;  // samples of a block, at most
+constexpr int64_t kShort = 128;  // samples of a block, at most
 
 template <typename V>
 using Combs = Lanes<V, kCombs>;
@@ -42,9 +42,24 @@ DASP_INLINE void exchange(Vector& a, Vector& b, std::integer_sequence<int, I...>
 }
 template <int Step, int L, typename Vector>
 DASP_INLINE void transpose(Vector (&tile)[L]) {
+#pragma GCC unroll 8
     for (int i = 0; i < L; ++i)
         if (!(i & Step)) exchange<Step>(tile[i], tile[i + Step], std::make_integer_sequence<int, L>{});
     if constexpr (2 * Step < L) transpose<2 * Step>(tile);
+}
+
+// A vector anywhere in memory.
+template <typename Vector>
+struct __attribute__((packed, may_alias)) Loose {
+    Vector value;
+};
+template <typename Vector, typename V>
+DASP_INLINE Vector read(const V* from) {
+    return reinterpret_cast<const Loose<Vector>*>(from)->value;
+}
+template <typename Vector, typename V>
+DASP_INLINE void write(const Vector& value, V* to) {
+    reinterpret_cast<Loose<Vector>*>(to)->value = value;
 }
 
 // The combs' signals, each one after the other in time <-> side by side.
@@ -54,9 +69,12 @@ void to_lanes(const V* const* signals, int64_t count, Combs<V>* lanes) {
     int64_t n = 0;
     for (; n + L <= count; n += L)
         for (int p = 0; p < Combs<V>::kParts; ++p) {
-            typename Combs<V>::Vector tile[L];
-            for (int i = 0; i < L; ++i) std::memcpy(&tile[i], signals[p * L + i] + n, sizeof(tile[i]));
+            using Vector = typename Combs<V>::Vector;
+            Vector tile[L];
+#pragma GCC unroll 8
+            for (int i = 0; i < L; ++i) tile[i] = read<Vector>(signals[p * L + i] + n);
             transpose<1>(tile);
+#pragma GCC unroll 8
             for (int i = 0; i < L; ++i) lanes[n + i].part[p] = tile[i];
         }
     for (; n < count; ++n)
@@ -68,10 +86,13 @@ void from_lanes(const Combs<V>* lanes, int64_t count, V* const* signals) {
     int64_t n = 0;
     for (; n + L <= count; n += L)
         for (int p = 0; p < Combs<V>::kParts; ++p) {
-            typename Combs<V>::Vector tile[L];
+            using Vector = typename Combs<V>::Vector;
+            Vector tile[L];
+#pragma GCC unroll 8
             for (int i = 0; i < L; ++i) tile[i] = lanes[n + i].part[p];
             transpose<1>(tile);
-            for (int i = 0; i < L; ++i) std::memcpy(signals[p * L + i] + n, &tile[i], sizeof(tile[i]));
+#pragma GCC unroll 8
+            for (int i = 0; i < L; ++i) write(tile[i], signals[p * L + i] + n);
         }
     for (; n < count; ++n)
         for (int i = 0; i < kCombs; ++i) signals[i][n] = lanes[n].get(i);
@@ -153,28 +174,34 @@ struct Mix {
     }
 };
 
-// Delay lines of one side, as rings: sample n of line i at place n % lengths[i].
+// Delay lines of one side, as rings: sample n of line i at place n % lengths[i]. Behind each there is room for a block, so that
+// one that goes on at the start lies in one piece.
 template <typename V>
 struct Lines {
     const int64_t* lengths;
     int count;
     std::vector<V> memory;
-    V *starts[kLines], *runs[kLines], space[kLines][kShort];
+    V *starts[kLines], *runs[kLines];
     int64_t at[kLines];
 
-    Lines(const int64_t* lengths, int count) : lengths(lengths), count(count), memory(total()) {
-        V* start = memory.data();
-        for (int i = 0; i < count; ++i) starts[i] = start, start += lengths[i];
+    Lines(const int64_t* lengths, int count) : lengths(lengths), count(count) {
+        int64_t size = 0;
+        for (int i = 0; i < count; ++i) size += lengths[i] + kShort;
+        memory.resize(size);
         seek(0);
     }
     Lines(const Lines&) = delete;
-    int64_t total() const {
-        int64_t size = 0;
-        for (int i = 0; i < count; ++i) size += lengths[i];
-        return size;
-    }
     void seek(int64_t n) {
-        for (int i = 0; i < count; ++i) at[i] = n % lengths[i];
+        V* start = memory.data();
+        for (int i = 0; i < count; ++i) {
+            starts[i] = start;
+            start += lengths[i] + kShort;
+            at[i] = n % lengths[i];
+        }
+    }
+    void restore(std::vector<V>& earlier, int64_t n) {
+        memory.swap(earlier);
+        seek(n);
     }
     void move(int64_t step) {  // by less than a line
         for (int i = 0; i < count; ++i) {
@@ -183,22 +210,18 @@ struct Lines {
             if (at[i] < 0) at[i] += lengths[i];
         }
     }
-    // runs[i]: the next `samples` values, where they lie or, where the line ends among them, copied. `give` puts copies back.
+    // runs[i]: the next `samples` values, to be changed where they are and then given back.
     void take(int64_t samples) {
         for (int i = 0; i < count; ++i) {
-            const int64_t head = lengths[i] - at[i];
+            const int64_t beyond = at[i] + samples - lengths[i];
             runs[i] = starts[i] + at[i];
-            if (samples <= head) continue;
-            std::copy_n(starts[i], samples - head, std::copy_n(runs[i], head, space[i]));
-            runs[i] = space[i];
+            if (beyond > 0) std::copy_n(starts[i], beyond, starts[i] + lengths[i]);
         }
     }
     void give(int64_t samples) {
         for (int i = 0; i < count; ++i) {
-            if (runs[i] != space[i]) continue;
-            const int64_t head = lengths[i] - at[i];
-            std::copy_n(space[i], head, starts[i] + at[i]);
-            std::copy_n(space[i] + head, samples - head, starts[i]);
+            const int64_t beyond = at[i] + samples - lengths[i];
+            if (beyond > 0) std::copy_n(starts[i] + lengths[i], beyond, starts[i]);
         }
     }
     template <typename T>
@@ -220,7 +243,8 @@ struct Lines {
     void sum(int64_t samples, V* __restrict out) const {
         const V *const a = runs[0], *const b = runs[1], *const c = runs[2], *const d = runs[3];
         const V *const e = runs[4], *const f = runs[5], *const g = runs[6], *const h = runs[7];
-        for (int64_t n = 0; n < samples; ++n) out[n] = V(0) + a[n] + b[n] + c[n] + d[n] + e[n] + f[n] + g[n] + h[n];
+        for (int64_t n = 0; n < samples; ++n)
+            out[n] = V(0) + a[n] + b[n] + c[n] + d[n] + e[n] + f[n] + g[n] + h[n];
     }
 };
 

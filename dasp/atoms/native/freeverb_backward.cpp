@@ -7,6 +7,17 @@ using namespace freeverb;
 
 constexpr int64_t kSegment = 1 << 14;  // samples between two checkpoints of the backward pass
 
+DASP_INLINE double total(const Combs<double>::Vector& v) {
+    double sum = 0;
+    for (int i = 0; i < Combs<double>::kLanes; ++i) sum += Combs<double>::Register::get(v, i);
+    return sum;
+}
+double total(const Combs<double>& v) {
+    double sum = 0;
+    for (const auto& part : v.part) sum += total(part);
+    return sum;
+}
+
 // Adjoint of the mix in double, from the cotangent g of its output.
 template <typename T>
 struct Unmix {
@@ -45,52 +56,48 @@ struct Unmix {
         });
     }
     // Sum of a[n] b[n], in the lanes of vectors.
-    static double dot(const T* a, const T* b, int64_t count) {
-        double sums[8] = {}, sum = 0;
+    static double dot(const double* a, const double* b, int64_t count) {
+        Combs<double> sums{};
         int64_t n = 0;
-        for (; n + 8 <= count; n += 8)
-            for (int i = 0; i < 8; ++i) sums[i] += double(a[n + i]) * b[n + i];
-        for (; n < count; ++n) sum += double(a[n]) * b[n];
-        for (double s : sums) sum += s;
+        for (; n + kCombs <= count; n += kCombs)
+            for (int p = 0; p < Combs<double>::kParts; ++p) {
+                const int64_t at = n + p * Combs<double>::kLanes;
+                sums.part[p] += read<Combs<double>::Vector>(a + at) * read<Combs<double>::Vector>(b + at);
+            }
+        double sum = total(sums);
+        for (; n < count; ++n) sum += a[n] * b[n];
         return sum;
     }
-    // Gradients of a row's gains and, where `arrived` is that of the network's input, of x.
+    // Gradients of a row's gains and, where `arrived` is that of the network's input, of x. At most a block.
     void to_inputs(int64_t row, int64_t start, int64_t count, const double* arrived) const {
-        const int64_t first = row * shape.sides * shape.samples + start, other = (shape.sides - 1) * shape.samples;
+        const int64_t first = row * shape.sides * shape.samples + start;
         if (!gains) {
             for (int64_t n = 0; n < count; ++n) gx[row * shape.samples + start + n] = T(arrived[n] * gain);
             return;
         }
-        with(row, start, [&](auto, auto, auto direct) {
-            for (int64_t at = first; at <= first + other; at += shape.samples)
-                for (int64_t n = 0; n < count; ++n) gx[at + n] = T(g[at + n] * direct(n) + arrived[n] * gain);
-        });
+        double from[2][kShort], dry[2][kShort], heard[2][kShort];
+        for (int s = 0; s < shape.sides; ++s) {
+            const int64_t at = first + s * shape.samples;
+            std::copy_n(g + at, count, from[s]);
+            std::copy_n(x + at, count, dry[s]);
+            std::copy_n(wet + at, count, heard[s]);
+            with(row, start, [&](auto, auto, auto direct) {
+                for (int64_t n = 0; n < count; ++n) gx[at + n] = T(from[s][n] * direct(n) + arrived[n] * gain);
+            });
+        }
         double* to = ggains + row * shape.stride + (shape.frames == 1 ? 0 : start);
         for (int s = 0; s < shape.sides; ++s) {
-            const T* mine = g + first + s * shape.samples;
-            const T *own = wet + first + s * shape.samples, *theirs = wet + first + (1 - s) * other;
-            const T* sources[3] = {own, theirs, x + first + s * shape.samples};
-            for (int i = 0; i < 3; ++i) {
-                if (i == 1 && shape.sides == 1) continue;
-                if (shape.frames == 1)
-                    to[i] += dot(mine, sources[i], count);
+            const double* sources[3] = {heard[s], shape.sides == 1 ? nullptr : heard[1 - s], dry[s]};
+            for (int i = 0; i < 3; ++i)
+                if (!sources[i])
+                    continue;
+                else if (shape.frames == 1)
+                    to[i] += dot(from[s], sources[i], count);
                 else
-                    for (int64_t n = 0; n < count; ++n) to[i * shape.frames + n] += double(mine[n]) * sources[i][n];
-            }
+                    for (int64_t n = 0; n < count; ++n) to[i * shape.frames + n] += from[s][n] * sources[i][n];
         }
     }
 };
-
-DASP_INLINE double total(const Combs<double>::Vector& v) {
-    double sum = 0;
-    for (int i = 0; i < Combs<double>::kLanes; ++i) sum += Combs<double>::Register::get(v, i);
-    return sum;
-}
-double total(const Combs<double>& v) {
-    double sum = 0;
-    for (const auto& part : v.part) sum += total(part);
-    return sum;
-}
 
 // Adjoint of the network in double. The combs' states are recomputed: once to the start of each segment, then within the segment,
 // and kept there as
@@ -143,19 +150,20 @@ struct Backward {
                 to_lanes(combs[s]->runs, count, lanes[s]);
                 if (Keep) *level++ = last[s];
             }
-            for (int p = 0; p < C::kParts; ++p) {
-                Vector l[S];
-                for (int s = 0; s < S; ++s) l[s] = last[s].part[p];
-                for (int64_t n = 0; n < count; ++n)
-                    for (int s = 0; s < S; ++s) {
-                        const double f = fs.at(s, start + n), d = ds.at(s, start + n);
+            Vector l[S][C::kParts];
+            for (int s = 0; s < S; ++s) std::copy_n(last[s].part, C::kParts, l[s]);
+            for (int64_t n = 0; n < count; ++n)
+                for (int s = 0; s < S; ++s) {
+                    const double f = fs.at(s, start + n), d = ds.at(s, start + n), in = feed[Linked ? 0 : s][n];
+#pragma GCC unroll 4
+                    for (int p = 0; p < C::kParts; ++p) {
                         auto& line = lanes[s][n].part[p];
-                        if (Keep) q[n * S + s].part[p] = l[s] - line;
-                        l[s] = line * (1 - d) + l[s] * d;
-                        line = double(feed[Linked ? 0 : s][n]) + l[s] * f;
+                        if (Keep) q[n * S + s].part[p] = l[s][p] - line;
+                        l[s][p] = line * (1 - d) + l[s][p] * d;
+                        line = in + l[s][p] * f;
                     }
-                for (int s = 0; s < S; ++s) last[s].part[p] = l[s];
-            }
+                }
+            for (int s = 0; s < S; ++s) std::copy_n(l[s], C::kParts, last[s].part);
             q += Keep ? count * S : 0;
             for (int s = 0; s < S; ++s) {
                 from_lanes(lanes[s], count, combs[s]->runs);
@@ -247,8 +255,7 @@ struct Backward {
         for (; !checkpoints.empty(); checkpoints.pop_back()) {
             start -= kSegment;
             for (int s = 0; s < S; ++s) {
-                std::copy(checkpoints.back().memory[s].begin(), checkpoints.back().memory[s].end(), combs[s]->memory.begin());
-                combs[s]->seek(start);
+                combs[s]->restore(checkpoints.back().memory[s], start);
                 last[s] = checkpoints.back().last[s];
             }
             replay<true>(start, start + kSegment);
