@@ -145,6 +145,6 @@ def check_blackbox(make: Make) -> bool | None:
         width = width_of(leaf)
         x, program = music(channels=width, batch=2, seconds=0.01).float(), json.dumps([[leaf._key, {}]])
         torch.library.opcheck(
-            render, (x, values, None, [None], 0, program, float(RATE)), test_utils=("test_schema", "test_faketensor")
+            render.overload, (x, values, None, [None], 0, program, float(RATE)), test_utils=("test_schema", "test_faketensor")
         )
     return None

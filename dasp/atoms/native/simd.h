@@ -46,9 +46,7 @@ struct Lanes {
     T get(int lane) const { return Register::get(part[lane / kLanes], lane % kLanes); }
     void set(int lane, T value) { Register::set(part[lane / kLanes], lane % kLanes, value); }
     static Lanes all(T value) {
-        Lanes out;
-        for (int i = 0; i < W; ++i) out.set(i, value);
-        return out;
+        return each([&](int) { return value - Vector{}; });  // one broadcast; set by set it would be as many insertions
     }
     template <typename F>
     static Lanes each(F&& f) {
