@@ -77,7 +77,7 @@ void run(const Shape& s, const In* x, const double* delay, const T* feedback, T*
         return s.thiran ? rest * (near - last) + far : near + rest * (far - near);
     };
     Taps<T> taps;
-    if (!moving) taps.repeat(s, *delay);
+    if (!moving && s.samples) taps.repeat(s, *delay);
     for (int64_t start = 0, count; start < s.samples; start += count) {
         count = std::min(kShort, s.samples - start);
         if (moving) taps.find(s, delay + start, count);
