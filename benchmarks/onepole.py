@@ -56,7 +56,7 @@ def _loop(x: np.ndarray, a: np.ndarray) -> np.ndarray:
 
 def dasp(x: Tensor, controls: Controls) -> Work:
     one_pole = peer("dasp.atoms.recurrence").one_pole
-    return differentiable(one_pole, x, _single(controls))
+    return differentiable(lambda x, **c: one_pole(x, **c)[0], x, _single(controls))
 
 
 def philtorch(x: Tensor, controls: Controls) -> Work:

@@ -57,6 +57,8 @@ class FiniteDifference(Strategy):
         target: Target, black: Fn, e: Tensor, x: Tensor, u: Tensor, y: Tensor, g: Tensor, aux: dict[str, Tensor]
     ) -> Tensor:
         count = u[0].numel()
+        if not count:
+            return torch.zeros_like(u)
         low, high = u < e, u > 1 - e
         inner = torch.where(low, 1.0, -1.0).to(u.dtype)  # the direction that leads away from the edge
         edge = low | high

@@ -113,6 +113,9 @@ void if_moving(int64_t frames, F&& f) {
         f(std::false_type{});
 }
 
+// Lanes of the backward passes, whatever the instruction set: sums are formed in the same order everywhere.
+constexpr int kSums = 8;
+
 // A parameter's gradient: one a sample, or the sum over a chunk, and in the end over the row.
 template <int N>
 struct Gradient {
@@ -157,7 +160,7 @@ void forward(const Shape& s, const T* x, const T* a, T* y, int64_t frames, int64
 
 template <int64_t curve, typename T>
 void backward(const Shape& s, const T* g, const T* x, const T* a, T* gx, double* ga, int64_t frames, int64_t threads) {
-    constexpr int N = kLanes<double>;
+    constexpr int N = kSums;
     using D = Pack<double, N>;
     Gradient<N> to(ga, frames, s);
     s.each(threads, [&](int64_t row, int64_t item, int64_t first, int64_t last) {
@@ -214,7 +217,7 @@ void blend(const Shape& s, const T* x, const T* w, const T* a, const T* b, T* y,
 template <typename T>
 void blend_backward(const Shape& s, const T* g, const T* x, const T* w, const T* a, const T* b, T* gx, T* gw, double* ga, double* gb,
                     int64_t frames_a, int64_t frames_b, int64_t threads) {
-    constexpr int N = kLanes<double>;
+    constexpr int N = kSums;
     using D = Pack<double, N>;
     Gradient<N> to_a(ga, frames_a, s), to_b(gb, frames_b, s);
     s.each(threads, [&](int64_t row, int64_t item, int64_t first, int64_t last) {
