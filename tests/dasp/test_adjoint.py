@@ -28,7 +28,8 @@ def test_the_adjoint_of_a_linear_plugin_is_the_white_boxs_gradient(pedalboard, n
     u = draw(cls())
     exact = audio_gradient(cls(**fixed), u)
     ours = audio_gradient(cls(gradient=strategy, **fixed), u)
-    assert (ours - exact).norm() < 1e-3 * exact.norm()  # the plugin's coefficients are float32, the white box's gradient is of exact ones
+    # The plugin's coefficients are float32, the white box's gradient is that of exact ones.
+    assert (ours - exact).norm() < 1e-3 * exact.norm()
 
 
 @pytest.mark.parametrize("name", OTHERS)

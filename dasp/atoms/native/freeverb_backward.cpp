@@ -7,14 +7,13 @@ using namespace freeverb;
 
 constexpr int64_t kSegment = 1 << 14;  // samples between two checkpoints of the backward pass
 
-DASP_INLINE double total(const Combs<double>::Vector& v) {
-    double sum = 0;
+// Comb after comb, however many a register holds.
+DASP_INLINE void add(double& sum, const Combs<double>::Vector& v) {
     for (int i = 0; i < Combs<double>::kLanes; ++i) sum += Combs<double>::Register::get(v, i);
-    return sum;
 }
 double total(const Combs<double>& v) {
     double sum = 0;
-    for (const auto& part : v.part) sum += total(part);
+    for (const auto& part : v.part) add(sum, part);
     return sum;
 }
 
@@ -207,8 +206,8 @@ struct Backward {
                         const Vector to_line = lanes[s][n].part[p], lambda = to_line * f + back[s];
                         const Vector change = q[n * S + s].part[p];
                         if constexpr (Varying) {
-                            to_f[Linked ? 0 : s][n] += total(to_line * l[s]);
-                            to_d[Linked ? 0 : s][n] += total(lambda * change);
+                            add(to_f[Linked ? 0 : s][n], to_line * l[s]);
+                            add(to_d[Linked ? 0 : s][n], lambda * change);
                         } else {
                             by_f[s] += to_line * l[s];
                             by_d[s] += lambda * change;
