@@ -36,7 +36,7 @@ def lfo(
         (B, 1, T) in the audio's dtype, and the state after it.
     """
     step, state = _started(rate_hz, sample_rate, dtype, state)
-    if not _fused(step):
+    if not compiled(step):
         return lfo_reference(step, state, samples)
     return (_Lfo.apply if torch.is_grad_enabled() else _sine)(step, state, samples)
 
@@ -69,14 +69,9 @@ def swinging_delay(
     """
     step, state = _started(rate_hz, sample_rate, dtype, state)
     limits = (samples, scale, low_ms, sample_rate, high)
-    if not _fused(step):
+    if not compiled(step):
         return swinging_delay_reference(step, depth, centre_ms, state, *limits)
     return (_Swing.apply if torch.is_grad_enabled() else _swing)(step, depth, centre_ms, state, *limits)
-
-
-def _fused(x: Tensor) -> bool:
-    """Whether phase and sine run in one kernel; elsewhere the phase does, if any, and torch's operations do the rest."""
-    return compiled(x)
 
 
 def _started(rate_hz: Tensor, sample_rate: float, dtype: torch.dtype, state: Tensor | None) -> tuple[Tensor, Tensor]:

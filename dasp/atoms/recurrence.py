@@ -124,14 +124,11 @@ class _Recurrence(torch.autograd.Function):
 def _products(back: Tensor, y: Tensor, state: Tensor, late: int, reverse: bool) -> Tensor:
     """What a coefficient weighted in each sample, times the gradient there."""
     count = y.shape[2]
-    first = torch.zeros_like(y[..., :late]) if reverse else back[..., :late] * state[..., :late].flip(-1).to(y.dtype)[..., :count]
-    early, now = (back, y) if reverse else (y, back)
-    if torch.is_grad_enabled():
-        return torch.cat([first, early[..., : max(count - late, 0)] * now[..., late:]], 2)
-    out = torch.empty_like(y)  # without another pass to put the parts together
-    out[..., :late] = first
-    torch.mul(early[..., : max(count - late, 0)], now[..., late:], out=out[..., late:])
-    return out
+    if reverse:
+        early, now = back[..., : max(count - late, 0)], y[..., late:]
+        return torch.cat([torch.zeros_like(y[..., :late]), early * now], 2)
+    before = state[..., :late].flip(-1).to(y.dtype)
+    return back * torch.cat([before, y], 2)[..., :count]
 
 
 def _to_shape(a: Tensor, products: Tensor) -> Tensor:

@@ -10,6 +10,8 @@
 #include <vector>
 
 #define DASP_EXPORT extern "C" __attribute__((visibility("default")))
+#define DASP_INLINED __attribute__((always_inline))  // of lambdas; everything else is DASP_INLINE
+#define DASP_INLINE inline DASP_INLINED
 
 namespace dasp {
 

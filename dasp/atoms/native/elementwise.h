@@ -5,13 +5,9 @@
 
 namespace dasp {
 
-template <typename T, int N>
-struct PackOf {
-    typedef T type __attribute__((vector_size(N * sizeof(T))));
-};
 // N values, N a power of two above 1.
 template <typename T, int N>
-using Pack = typename PackOf<T, N>::type;
+using Pack = typename RegisterOf<T, N>::type;
 
 template <typename To, typename From>
 To as_bits(From v) {

@@ -8,9 +8,6 @@
 
 #include "common.h"
 
-#define DASP_INLINE inline __attribute__((always_inline))
-#pragma GCC diagnostic ignored "-Wpsabi"  // how vectors are passed to functions: here all of them are inlined
-
 namespace dasp {
 
 typedef double Four __attribute__((vector_size(32)));

@@ -5,15 +5,11 @@
 #include <cstdlib>
 #include <memory>
 
-#include "common.h"
+#include "simd.h"
 
 namespace dasp::fft {
 
-#if defined(__AVX__)
-constexpr int64_t kBytes = 32;
-#else
-constexpr int64_t kBytes = 16;
-#endif
+constexpr int64_t kBytes = std::min(kVectorBytes, 32);
 constexpr int64_t kInCache = 256;  // complex points: larger transforms recurse until their parts stay near
 
 template <typename T>

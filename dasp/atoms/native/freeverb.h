@@ -10,15 +10,13 @@
 #pragma once
 
 #include <memory>
-#include <utility>
 
 #include "simd.h"
-
-#define DASP_INLINE inline __attribute__((always_inline))
 
 namespace freeverb {
 
 using dasp::Lanes;
+using dasp::transpose;
 
 constexpr int kCombs = 8, kAllPasses = 4, kLines = kCombs + kAllPasses;
 constexpr int64_t kShort = 128;  // samples of a block, at most
@@ -31,21 +29,6 @@ template <typename V, typename Value>
 DASP_INLINE Value settle(Value v) {
     if constexpr (sizeof(V) == sizeof(float)) v = v + 0.1f - 0.1f;
     return v;
-}
-
-// Square tiles of a register's width are transposed by exchanging their off-diagonal halves, quarters, eighths.
-template <int Step, typename Vector, int... I>
-DASP_INLINE void exchange(Vector& a, Vector& b, std::integer_sequence<int, I...>) {
-    const Vector upper = a, lower = b;
-    a = Vector{(I & Step ? lower[I ^ Step] : upper[I])...};
-    b = Vector{(I & Step ? lower[I] : upper[I ^ Step])...};
-}
-template <int Step, int L, typename Vector>
-DASP_INLINE void transpose(Vector (&tile)[L]) {
-#pragma GCC unroll 8
-    for (int i = 0; i < L; ++i)
-        if (!(i & Step)) exchange<Step>(tile[i], tile[i + Step], std::make_integer_sequence<int, L>{});
-    if constexpr (2 * Step < L) transpose<2 * Step>(tile);
 }
 
 // A vector anywhere in memory.

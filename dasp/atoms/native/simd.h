@@ -3,6 +3,7 @@
 #pragma once
 
 #include <type_traits>
+#include <utility>
 
 #include "common.h"
 
@@ -77,6 +78,21 @@ struct Lanes {
     }
 };
 
+// Square tiles of a register's width are transposed by exchanging their off-diagonal halves, quarters, eighths.
+template <int Step, typename Vector, int... I>
+DASP_INLINE void exchange(Vector& a, Vector& b, std::integer_sequence<int, I...>) {
+    const Vector upper = a, lower = b;
+    a = Vector{(I & Step ? lower[I ^ Step] : upper[I])...};
+    b = Vector{(I & Step ? lower[I] : upper[I ^ Step])...};
+}
+template <int Step, int L, typename Vector>
+DASP_INLINE void transpose(Vector (&tile)[L]) {
+#pragma GCC unroll 8
+    for (int i = 0; i < L; ++i)
+        if (!(i & Step)) exchange<Step>(tile[i], tile[i + Step], std::make_integer_sequence<int, L>{});
+    if constexpr (2 * Step < L) transpose<2 * Step>(tile);
+}
+
 // Four rows of four samples -> four samples of four rows, and back.
 template <typename V>
 struct Tile {
@@ -90,19 +106,7 @@ struct Tile {
         std::memcpy(&four, values, sizeof four);
         at[k] = __builtin_convertvector(four, Four);
     }
-    void turn() {
-        auto pairs = [](const Four& p, const Four& q, Four& low, Four& high) {
-            low = __builtin_shufflevector(p, q, 0, 1, 4, 5), high = __builtin_shufflevector(p, q, 2, 3, 6, 7);
-        };
-        const Four a = at[0], b = at[1], c = at[2], d = at[3];
-        if constexpr (sizeof(V) == 4) {  // each what one instruction does
-            pairs(__builtin_shufflevector(a, b, 0, 4, 1, 5), __builtin_shufflevector(c, d, 0, 4, 1, 5), at[0], at[1]);
-            pairs(__builtin_shufflevector(a, b, 2, 6, 3, 7), __builtin_shufflevector(c, d, 2, 6, 3, 7), at[2], at[3]);
-        } else {
-            pairs(__builtin_shufflevector(a, b, 0, 4, 2, 6), __builtin_shufflevector(c, d, 0, 4, 2, 6), at[0], at[2]);
-            pairs(__builtin_shufflevector(a, b, 1, 5, 3, 7), __builtin_shufflevector(c, d, 1, 5, 3, 7), at[1], at[3]);
-        }
-    }
+    void turn() { transpose<1>(at); }
 };
 
 // Rows of audio (rows, samples) as W lanes. Where fewer rows are left than lanes, the last one is computed several times and

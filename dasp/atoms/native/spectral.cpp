@@ -4,9 +4,6 @@
 // imaginary), which leaves its output in digit-reversed order; the adjoint takes it from there. No spectrum outlives its frame.
 #include "fft_frames.h"
 
-// Called for every bin; a call costs as much as its work.
-#define DASP_INLINE __attribute__((always_inline))
-
 namespace {
 
 using dasp::fft::kBytes;
@@ -140,13 +137,13 @@ class Frames {
         const V least = V{} + T(eps);
         each(
             z,
-            [&](int64_t k, const V& re, const V& im) DASP_INLINE {
+            [&](int64_t k, const V& re, const V& im) DASP_INLINED {
                 V power = re * re + im * im;
                 power = power < least ? least : power;
                 L::sqrt(power);
                 out[k] = power;
             },
-            [](int64_t) DASP_INLINE {});
+            [](int64_t) DASP_INLINED {});
     }
 
   private:
@@ -187,7 +184,7 @@ class Comparison {
         V u[2][2], v[2][2];
         frames_.each(
             z,
-            [&](int64_t k, const V& re, const V& im) DASP_INLINE {
+            [&](int64_t k, const V& re, const V& im) DASP_INLINED {
                 const V power = re * re + im * im;
                 const I quiet = power < least;
                 loud |= ~quiet, heard |= my[k] > floor;
@@ -212,7 +209,7 @@ class Comparison {
                 u[side][0] = d * dr, u[side][1] = d * di;
                 v[side][0] = slope * dr, v[side][1] = slope * di;
             },
-            [&](int64_t k) DASP_INLINE {
+            [&](int64_t k) DASP_INLINED {
                 if (k % 16 == 0) s.flush();
                 if (Gradient && apart) frames_.template pack<false>(k, u[0], u[1], apart_.vectors());
                 if (Gradient && signal) frames_.template pack<false>(k, v[0], v[1], z);
@@ -244,7 +241,7 @@ class Comparison {
         const V inverse = T(1) / floor;
         frames_.each(
             other_.vectors(),
-            [&](int64_t k, const V& re, const V& im) DASP_INLINE {
+            [&](int64_t k, const V& re, const V& im) DASP_INLINED {
                 const V my = levels[k], d = floor - my;
                 V logs{};
                 if (Squared)
@@ -255,7 +252,7 @@ class Comparison {
                 u[side][0] = d * dr, u[side][1] = d * di;
                 v[side][0] = slope * dr, v[side][1] = slope * di;
             },
-            [&](int64_t k) DASP_INLINE {
+            [&](int64_t k) DASP_INLINED {
                 if (apart) frames_.template pack<true>(k, u[0], u[1], apart_.vectors());
                 if (signal) frames_.template pack<true>(k, v[0], v[1], own_.vectors());
             });
