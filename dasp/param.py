@@ -10,6 +10,8 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
+_NO_TIME = 1e-300  # times a range's lower end: shorter than any sample, and its logarithm is finite
+
 
 @dataclass(frozen=True)
 class Param:
@@ -67,9 +69,11 @@ class Param:
     @overload
     def to_unit(self, value: Tensor) -> Tensor: ...
     def to_unit(self, value: float | Tensor) -> float | Tensor:
-        """The control's unit -> [0, 1]."""
+        """The control's unit -> [0, 1]. On a log scale a time of 0 ms stands for one too short to matter; other zeros have no place."""
         if self.scale == "log":
             ratio = value / self.low
+            if self.unit == "ms":  # an attack of 0 is what plugins allow; log(0) would make its gradient NaN
+                ratio = ratio.clamp_min(_NO_TIME) if isinstance(ratio, Tensor) else ratio or _NO_TIME
             if not isinstance(ratio, Tensor) and ratio <= 0:
                 raise ValueError(f"{self.name}: is on a log scale from {self.low:g} to {self.high:g}; got {value:g}.")
             return (ratio.log() if isinstance(ratio, Tensor) else math.log(ratio)) / math.log(self.high / self.low)

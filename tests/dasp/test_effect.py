@@ -189,3 +189,14 @@ def test_feedback_around_a_gain_is_the_recursion_of_a_comb():
 def test_a_typed_value_off_a_log_scale_is_refused_in_a_sentence():
     with pytest.raises(ValueError, match="delay_seconds: is on a log scale"):
         dasp.Delay()(music(), delay_seconds=0.0)
+
+
+@pytest.mark.parametrize("effect", [dasp.Compressor, dasp.NoiseGate, dasp.StudioCompressor])
+def test_an_attack_of_zero_is_one_too_short_to_matter(effect):
+    """On a log scale it has no place, and log(0) would make its gradient NaN."""
+    x = torch.linspace(-1, 1, 500)[None, None]
+    zero = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    y = effect()(x, attack_ms=zero)
+    assert torch.equal(y, effect()(x, attack_ms=0.0)) and torch.equal(y, effect()(x, attack_ms=1e-12))
+    y.sum().backward()
+    assert zero.grad == 0
