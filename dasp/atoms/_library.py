@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gradients.operators import Operator
 
-_ABI = 4
+_ABI = 5
 
 
 def _load() -> ctypes.CDLL | None:

@@ -12,12 +12,19 @@ from torch.autograd.function import once_differentiable
 from dasp.atoms._library import call, compiled, suffix
 from dasp.atoms.ballistics import ballistics, ballistics_reference, gain_curve, gain_curve_reference
 from dasp.atoms.memory import fresh
+from dasp.atoms.precision import as_plugin
 from gradients.batching import batched
 from gradients.operators import operator
 
 
 def dynamics(
-    x: Tensor, parameters: Tensor, key: Tensor | None = None, state: Tensor | None = None, below: bool = False
+    x: Tensor,
+    parameters: Tensor,
+    key: Tensor | None = None,
+    state: Tensor | None = None,
+    below: bool = False,
+    *,
+    plugin: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """y = g x, where g is a function of the level that `ballistics` follows in a key.
 
@@ -37,6 +44,8 @@ def dynamics(
         state: (B, C, 1 or 2) from an earlier call, or None for 0; no gradient flows into it. The square, where it is
             followed, and the level.
         below: act below the threshold.
+        plugin: the parameters as the plugin rounds them, for float32 audio: the sound is theirs, the gradient that of
+            `parameters`. A release pole near 1 keeps but three digits of its distance from 1 in float32.
 
     Returns:
         audio (B, C, T) and the state after it.
@@ -52,8 +61,11 @@ def dynamics(
     if state is None:
         state = x.new_zeros(*x.shape[:2], rows // 2 - 1)
     if compiled(x):
-        return _Dynamics.apply(x, parameters.double(), key, state, below)
-    return _composed(x, parameters, key, state, below, (ballistics, gain_curve))
+        parameters = parameters.double()
+        return _Dynamics.apply(x, parameters, parameters.detach() if plugin is None else plugin, key, state, below)
+    return _composed(
+        x, parameters if plugin is None else as_plugin(parameters, plugin), key, state, below, (ballistics, gain_curve)
+    )
 
 
 def dynamics_reference(
@@ -106,8 +118,7 @@ def _backward(
     heard = x if key is None else key.contiguous()
     gx = fresh(x)
     gkey = x.new_empty(len(x), 0) if key is None else torch.empty_like(x)
-    # The parameters as the forward pass saw them: rounded to its precision.
-    p = parameters.to(x.dtype).double().contiguous()
+    p = parameters.contiguous()
     gp = p.new_empty(*x.shape[:2], *p.shape[1:])
     call(f"dynamics_backward_{suffix(x)}", g, x, heard, p, state, gx, gkey, gp, *x.shape, *p.shape[1:], int(below))
     return gx, gp.sum(1), gkey
@@ -127,14 +138,14 @@ class _Dynamics(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        x: Tensor, parameters: Tensor, key: Tensor | None, state: Tensor, below: bool
+        x: Tensor, parameters: Tensor, plugin: Tensor, key: Tensor | None, state: Tensor, below: bool
     ) -> tuple[Tensor, Tensor]:
-        return _forward(x, parameters, key, state, below)
+        return _forward(x, plugin, key, state, below)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-        *tensors, ctx.below = inputs
-        ctx.save_for_backward(*tensors)
+        x, parameters, _, key, state, ctx.below = inputs
+        ctx.save_for_backward(x, parameters, key, state)
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
@@ -142,4 +153,4 @@ class _Dynamics(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor, _: Tensor) -> tuple:  # type: ignore[override]
         x, parameters, key, state = ctx.saved_tensors
         gx, gp, gkey = _backward(g, x, parameters, key, state, ctx.below)
-        return gx, gp, None if key is None else gkey, None, None
+        return gx, gp, None, None if key is None else gkey, None, None

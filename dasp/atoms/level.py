@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,24 +62,38 @@ def ballistics_pole(time_ms: Tensor, sample_rate: float, dtype: torch.dtype) -> 
 _KINDS = ("pole", "gain", "above", "below")
 
 
-def designed(x: Tensor, sample_rate: float, kinds: str, *controls: float | Tensor) -> Tensor:
+class Levels(NamedTuple):
+    """Parameters of `dasp.atoms.dynamics`, (B, P, 1 or T), float64.
+
+    Attributes:
+        exact: with their gradient.
+        plugin: rounded as the plugin has them, without a gradient; None where float64 is computed.
+    """
+
+    exact: Tensor
+    plugin: Tensor | None
+
+
+def designed(x: Tensor, sample_rate: float, kinds: str, *controls: float | Tensor) -> Levels:
     """Controls of a follower and a gain curve -> the parameters of `dasp.atoms.dynamics`, in one step.
 
     Args:
-        x: audio (B, C, T); float32 gives float32 values with exact derivatives.
+        x: audio (B, C, T); float32 gets the plugin's float32 values too.
         sample_rate: in Hz.
         kinds: one word for each control: "pole" (ms, `ballistics_pole`), "gain" (dB, `db_to_gain` with a floor of -200 dB),
             "above" (ratio -> 1 / ratio - 1), "below" (ratio -> ratio - 1).
         *controls: as `as_controls` takes them.
 
-    Returns:
-        (B, P, 1 or T), float64. Second derivatives are refused.
+    Second derivatives are refused.
     """
     columns = as_controls(x, *controls)
     frames = max(c.shape[2] for c in columns)
     values = torch.cat([c if c.shape[2] == frames else c.expand(-1, -1, frames) for c in columns], 1)
-    design = _Designed.apply if compiled(x) else designed_reference
-    return design(values, kinds, sample_rate, x.dtype != torch.float64)
+    if compiled(x):
+        exact, design = _Designed.apply(values, kinds, sample_rate), _design
+    else:
+        exact, design = designed_reference(values, kinds, sample_rate, False), designed_reference
+    return Levels(exact, None if x.dtype == torch.float64 else design(values.detach(), kinds, sample_rate, True))
 
 
 def designed_reference(values: Tensor, kinds: str, sample_rate: float, single: bool) -> Tensor:
@@ -126,15 +140,15 @@ class _Designed(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(values: Tensor, kinds: str, sample_rate: float, single: bool) -> Tensor:  # type: ignore[override]
-        return _design(values, kinds, sample_rate, single)
+    def forward(values: Tensor, kinds: str, sample_rate: float) -> Tensor:  # type: ignore[override]
+        return _design(values, kinds, sample_rate, False)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
-        values, ctx.kinds, ctx.sample_rate, _ = inputs
+        values, ctx.kinds, ctx.sample_rate = inputs
         ctx.save_for_backward(values)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
-        return _design_backward(g, *ctx.saved_tensors, ctx.kinds, ctx.sample_rate), None, None, None
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        return _design_backward(g, *ctx.saved_tensors, ctx.kinds, ctx.sample_rate), None, None

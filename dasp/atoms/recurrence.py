@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dasp.atoms._library import call, native, on_gpu, suffix
-from dasp.atoms.memory import fresh
+from dasp.atoms._library import call, compiled, native, on_gpu, suffix
+from dasp.atoms.memory import fresh, in_huge_pages
 from gradients.batching import batched
 from gradients.operators import operator
 
@@ -87,7 +87,27 @@ def _(x: Tensor, a1: Tensor, a2: Tensor | None, state: Tensor, reverse: bool) ->
     return x.new_empty(x.shape), state.new_empty(state.shape)
 
 
-_run.register_vmap(batched(_run))
+@operator("dasp::recurrence_backward")
+def _run_back(g: Tensor, a1: Tensor, a2: Tensor | None, y: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The adjoint in one pass over the data: gradients of x (B, C, T), a1 and a2 (B, C, 1 or T; the last empty without an a2)."""
+    g, a1, y, state = g.contiguous(), a1.contiguous(), y.contiguous(), state.contiguous()
+    gx, to1 = fresh(g), in_huge_pages(a1.new_empty(*g.shape[:2], a1.shape[2]))
+    to2 = a1.new_empty(len(g), 0) if a2 is None else fresh(to1)
+    late = () if a2 is None else (a2.contiguous(),)
+    name = "one_pole" if a2 is None else "two_pole"
+    outputs = (gx, to1) if a2 is None else (gx, to1, to2)
+    call(f"{name}_backward_{suffix(g)}_{suffix(a1)}", g, a1, *late, y, state, *outputs, *g.shape, *a1.shape[1:])
+    return gx, to1, to2
+
+
+@_run_back.register_fake
+def _(g: Tensor, a1: Tensor, a2: Tensor | None, y: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    to1 = a1.new_empty(*g.shape[:2], a1.shape[2])
+    return g.new_empty(g.shape), to1, a1.new_empty(len(g), 0) if a2 is None else torch.empty_like(to1)
+
+
+for _op in (_run, _run_back):
+    _op.register_vmap(batched(_op))
 on_gpu("recurrence", run=_run)
 
 
@@ -110,8 +130,12 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor, _: Tensor) -> tuple:  # type: ignore[override]
         a1, a2, state, y = ctx.saved_tensors
         need = ctx.needs_input_grad
-        back, _ = _Recurrence.apply(g, a1, a2, torch.zeros_like(state), not ctx.reverse)
         sign = 1 if a2 is None else -1
+        if compiled(g) and need[1] and not ctx.reverse and not torch.is_grad_enabled():  # nobody will differentiate this
+            back, to1, to2 = _run_back(g, a1, a2, y, state)
+            second = None if a2 is None else to2.sum_to_size(a2.shape)
+            return back, to1.sum_to_size(a1.shape), second, sign * _to_state(back, a1, a2, state) if need[3] else None, None
+        back, _ = _Recurrence.apply(g, a1, a2, torch.zeros_like(state), not ctx.reverse)
         gradients: list[Tensor | None] = [back, None, None, None, None]
         for late, a in ((1, a1), (2, a2)):
             if a is not None and need[late]:

@@ -33,9 +33,9 @@ def compressor(
         sidechain: (B, C, T), what the detector follows instead of x.
         state: a dict that carries the follower's memory between blocks.
     """
-    parameters = designed(x, sample_rate, "pole pole gain above", attack_ms, release_ms, threshold_db, ratio)
+    exact, plugin = designed(x, sample_rate, "pole pole gain above", attack_ms, release_ms, threshold_db, ratio)
     memory = {} if state is None else state
-    y, memory["level"] = dynamics(x, parameters, sidechain, memory.get("level"))
+    y, memory["level"] = dynamics(x, exact, sidechain, memory.get("level"), plugin=plugin)
     return y
 
 

@@ -36,9 +36,9 @@ def noise_gate(
         state: a dict that carries both followers' memory between blocks.
     """
     kinds = "pole pole gain below pole pole"
-    parameters = designed(x, sample_rate, kinds, attack_ms, release_ms, threshold_db, ratio, 0.0, _RMS_MS)
+    exact, plugin = designed(x, sample_rate, kinds, attack_ms, release_ms, threshold_db, ratio, 0.0, _RMS_MS)
     memory = {} if state is None else state
-    y, memory["level"] = dynamics(x, parameters, sidechain, memory.get("level"), below=True)
+    y, memory["level"] = dynamics(x, exact, sidechain, memory.get("level"), below=True, plugin=plugin)
     return y
 
 

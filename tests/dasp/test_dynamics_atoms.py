@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
+import dasp
 from dasp.atoms._library import native
 from dasp.atoms.dynamics import dynamics, dynamics_reference
 from dasp.atoms.level import designed, designed_reference
@@ -51,6 +52,17 @@ def test_dynamics_is_its_reference(dtype, rows, below, shape):
             for ours, oracle in zip(*results, strict=True):
                 close = 1e-11 if dtype == torch.float64 else 3e-5
                 torch.testing.assert_close(ours, oracle, rtol=close, atol=close * float(oracle.abs().max().clamp_min(1)))
+
+
+def test_the_gradient_is_that_of_unrounded_parameters():
+    """A slow release's pole has three digits of its distance from 1 in float32; the gradient in float32 has six or more."""
+    x = _audio(2, 1, 4000, 0, torch.float32)
+    found = []
+    for audio in (x, x.double()):
+        release = torch.tensor([900.0, 400.0], dtype=torch.float64, requires_grad=True)
+        y = dasp.Compressor()(audio, threshold_db=-30.0, ratio=4.0, attack_ms=5.0, release_ms=release)
+        found.append(torch.autograd.grad((y * _audio(2, 1, 4000, 1, y.dtype)).sum(), release)[0])
+    torch.testing.assert_close(*found, rtol=2e-6, atol=0)
 
 
 @pytest.mark.parametrize("rows", [4, 6], ids=["peak", "rms"])
@@ -154,9 +166,14 @@ def test_designed_parameters_are_their_reference(dtype):
     controls[3][0, 0, 0] = -250.0
     for c in controls:
         c.requires_grad_()
-    ours = designed(x, 44100.0, kinds, *controls)
-    oracle = designed_reference(torch.cat([c.expand(-1, -1, 50) for c in controls], 1), kinds, 44100.0, dtype == torch.float32)
-    torch.testing.assert_close(ours, oracle, rtol=0 if dtype == torch.float32 else 1e-15, atol=0)
+    ours, plugin = designed(x, 44100.0, kinds, *controls)
+    values = torch.cat([c.expand(-1, -1, 50) for c in controls], 1)
+    oracle = designed_reference(values, kinds, 44100.0, False)
+    torch.testing.assert_close(ours, oracle, rtol=1e-15, atol=0)
+    if dtype == torch.float64:
+        assert plugin is None
+    else:
+        assert torch.equal(plugin, designed_reference(values, kinds, 44100.0, True))
     assert ours[0, 3, 0] == 0 and (ours[:, 1] == 0).any()
     weight = _random(*ours.shape, seed=9)
     both = [torch.autograd.grad((t * weight).sum(), controls) for t in (ours, oracle)]

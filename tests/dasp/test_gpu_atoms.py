@@ -19,7 +19,7 @@ CPU_ONLY = [
     f"{name}{end}"
     for name in ("blend", "convolve", "design", "dynamics", "freeverb_mix", "level_design", "lfo", "lfo_swing", "shape")
     for end in ("", "_backward")
-]
+] + ["recurrence_backward"]
 FORMS = {
     "float32": (torch.float32, False),
     "float32-varying": (torch.float32, True),

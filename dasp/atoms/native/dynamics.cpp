@@ -20,7 +20,7 @@ using dasp::wide;
 constexpr int64_t kShort = 64;  // samples for which all signals of a group lie in the cache
 // kInverse: 1 / threshold.
 enum Row { kAttack, kRelease, kThreshold, kExponent, kSquareAttack, kSquareRelease, kInverse, kRows };
-constexpr double kLog2 = 0.6931471805599453;
+constexpr double kLog2 = 0.6931471805599453, kLeast = 2.2250738585072014e-308;  // the least normal number
 
 struct Sizes {
     int64_t batch, channels, samples, parameters, frames, below, threads;
@@ -66,7 +66,7 @@ void follow(const Parameters<V, W, Varying>& p, int attack, const Lanes<V, W>* f
     using L = Lanes<V, W>;
     L r = state, up = p.lanes(attack, 0), down = p.lanes(attack + 1, 0);
     for (int64_t n = 0; n < length; ++n) {
-        const L v = from[n];
+        const L& v = from[n];  // a copy would go through memory in pieces and be waited for
         if (Varying) up = p.lanes(attack, n), down = p.lanes(attack + 1, n);
         r = v + L::where_above(v, r, up, down) * (r - v);
         to[n] = r;
@@ -153,8 +153,8 @@ void forward_group(const T* x, const T* key, const T* parameters, T* y, T* state
 template <int W>
 struct Detected {
     using D = Lanes<double, W>;
-    std::vector<D> key, square, root, level;
-    Detected() : key(kShort + kDoubles), square(kShort + 1), root(kShort), level(kShort + 1 + kDoubles) {}
+    std::vector<D> key, power, square, root, level;
+    Detected() : key(kShort + kDoubles), power(kShort), square(kShort + 1), root(kShort), level(kShort + 1 + kDoubles) {}
 
     template <typename T, bool Varying>
     void run(const Group<const T, W>& side, const Parameters<double, W, Varying>& p, bool rms, int64_t start, int64_t length,
@@ -164,8 +164,9 @@ struct Detected {
         double* v = flat(root);
         if (rms) {
             square[0] = states[0];
-            for (int64_t j = 0; j < length * W; ++j) v[j] = k[j] * k[j];
-            follow(p, kSquareAttack, root.data(), square.data() + 1, length, states[0]);
+            double* u = flat(power);
+            for (int64_t j = 0; j < length * W; ++j) u[j] = k[j] * k[j];
+            follow(p, kSquareAttack, power.data(), square.data() + 1, length, states[0]);
             const double* s = flat(square) + W;
             for (int64_t j = 0; j < length * W; ++j) v[j] = std::sqrt(s[j]);
         } else {
@@ -176,22 +177,28 @@ struct Detected {
     }
 };
 
-// Adjoint of `follow`, in place: gradient of its output -> of its input; that of the two poles to `record`.
-template <int W, bool Varying, typename Input, typename Record>
-void follow_back(const Parameters<double, W, Varying>& p, int attack, Input&& input, const Lanes<double, W>* before,
-                 Lanes<double, W>* grad, int64_t length, Lanes<double, W>& lambda, Record&& record) {
+// Adjoint of `follow`, in place: gradient of its output -> of its input; that of the two poles for every sample where they vary,
+// else added to what there is.
+template <int W, bool Varying>
+void follow_back(const Parameters<double, W, Varying>& p, int attack, const Lanes<double, W>* input, const Lanes<double, W>* before,
+                 Lanes<double, W>* grad, int64_t length, Lanes<double, W>& lambda, Lanes<double, W>* to_up,
+                 Lanes<double, W>* to_down) {
     using D = Lanes<double, W>;
     const D zero = D::all(0);
-    D l = lambda, up = p.lanes(attack, 0), down = p.lanes(attack + 1, 0);
+    D l = lambda, up = p.lanes(attack, 0), down = p.lanes(attack + 1, 0), sum_up = *to_up, sum_down = *to_down;
     for (int64_t n = length - 1; n >= 0; --n) {
-        const D v = input(n), r = before[n], total = grad[n] + l;
+        const D &v = input[n], &r = before[n];
         if (Varying) up = p.lanes(attack, n), down = p.lanes(attack + 1, n);
-        const D moved = total * (r - v);
-        record(n, D::where_above(v, r, moved, zero), D::where_above(v, r, zero, moved));
+        const D total = grad[n] + l, moved = total * (r - v);
+        if (Varying)
+            to_up[n] = D::where_above(v, r, moved, zero), to_down[n] = D::where_above(v, r, zero, moved);
+        else
+            sum_up += D::where_above(v, r, moved, zero), sum_down += D::where_above(v, r, zero, moved);
         l = total * D::where_above(v, r, up, down);
         grad[n] = total - l;
     }
     lambda = l;
+    if (!Varying) *to_up = sum_up, *to_down = sum_down;
 }
 
 template <int W, bool Varying, typename T>
@@ -203,7 +210,10 @@ void backward_group(const T* g, const T* x, const T* key, const double* paramete
     const Group<T, W> to(gx, s.samples, first, count), to_key(gkey, s.samples, first, count);
     Parameters<double, W, Varying> p(parameters, s, first, count);
     const int64_t blocks = (s.samples + kShort - 1) / kShort, size = s.followers();
-    std::vector<D> starts((blocks + 1) * size), lambda(size, D::all(0)), sums(s.parameters, D::all(0));
+    std::vector<D> starts((blocks + 1) * size), lambda(size, D::all(0));
+    // Gradients of the parameters: of a block's samples where they vary, else sums over all.
+    const int64_t kept = Varying ? kShort : 1;
+    std::vector<D> found(s.parameters * kept, D::all(0));
     std::vector<D> audio(kShort + kDoubles), grad(kShort + kDoubles), shares(kShort + kDoubles), logs(kShort + kDoubles),
         slopes(kShort + kDoubles);
     Detected<W> now;
@@ -233,8 +243,15 @@ void backward_group(const T* g, const T* x, const T* key, const double* paramete
             Doubles share = zero, log = zero, slope = zero;
             if (any(acts)) {
                 const Doubles e = p.template flat<Doubles>(kExponent, j), out = load<Doubles>(flat(grad) + j);
-                log = acts ? dasp::log2(level * p.template flat<Doubles>(kInverse, j)) : zero;
-                const Doubles gained = out * dasp::exp2(e * log);
+                const Doubles base = level * p.template flat<Doubles>(kInverse, j);
+                Doubles gained;
+                if constexpr (sizeof(T) == sizeof(float)) {  // what is rounded to float in the end needs no more
+                    log = acts ? dasp::short_log2<false>(base > kLeast ? base : zero + kLeast) : zero;
+                    gained = out * dasp::short_exp2<false>(e * log);
+                } else {
+                    log = acts ? dasp::log2(base) : zero;
+                    gained = out * dasp::exp2(e * log);
+                }
                 share = acts ? gained * load<Doubles>(flat(audio) + j) : zero;
                 slope = share * e / (acts ? level : zero + 1);
                 store(gained, flat(grad) + j);
@@ -244,32 +261,26 @@ void backward_group(const T* g, const T* x, const T* key, const double* paramete
             store(log, flat(logs) + j);
             store(slope, flat(slopes) + j);
         }
-        auto record = [&](int row, int64_t n, const D& value) {
-            if constexpr (Varying)
-                for (int64_t i = 0; i < count; ++i)
-                    gp[((first + i) * s.parameters + row) * s.samples + start + n] = value.get(int(i));
-            else
-                sums[row] += value;
-        };
-        for (int64_t n = 0; n < length; ++n) {
-            record(kThreshold, n, -(shares[n] * p.lanes(kExponent, n) * p.lanes(kInverse, n)));
-            record(kExponent, n, D::all(kLog2) * logs[n]);
+        if constexpr (Varying) {
+            for (int64_t n = 0; n < length; ++n) {
+                found[kThreshold * kept + n] = -(shares[n] * p.lanes(kExponent, n) * p.lanes(kInverse, n));
+                found[kExponent * kept + n] = D::all(kLog2) * logs[n];
+            }
+        } else {
+            D share = found[kThreshold], log = found[kExponent];
+            for (int64_t n = 0; n < length; ++n) share += shares[n], log += logs[n];
+            found[kThreshold] = share, found[kExponent] = log;
         }
-        auto both = [&](int attack) {
-            return [&, attack](int64_t n, const D& up, const D& down) {
-                record(attack, n, up);
-                record(attack + 1, n, down);
-            };
+        auto back = [&](int attack, const D* input, const D* before, D& last) {
+            follow_back(p, attack, input, before, slopes.data(), length, last, &found[attack * kept], &found[(attack + 1) * kept]);
         };
-        follow_back(p, kAttack, [&](int64_t n) { return now.root[n]; }, now.level.data(), slopes.data(), length, lambda[rms],
-                    both(kAttack));
+        back(kAttack, now.root.data(), now.level.data(), lambda[rms]);
         double *slope = flat(slopes), *k = flat(now.key);
         if (rms) {
             // The root's slope at 0 is infinite; it is taken for 0.
             const double* v = flat(now.root);
             for (int64_t j = 0; j < length * W; ++j) slope[j] = v[j] > 0 ? slope[j] / (2 * v[j]) : 0;
-            follow_back(p, kSquareAttack, [&](int64_t n) { return now.key[n] * now.key[n]; }, now.square.data(), slopes.data(), length,
-                        lambda[0], both(kSquareAttack));
+            back(kSquareAttack, now.power.data(), now.square.data(), lambda[0]);
             for (int64_t j = 0; j < length * W; ++j) slope[j] *= 2 * k[j];
         } else {
             for (int64_t j = 0; j < length * W; ++j) slope[j] = k[j] > 0 ? slope[j] : k[j] < 0 ? -slope[j] : 0;
@@ -279,10 +290,16 @@ void backward_group(const T* g, const T* x, const T* key, const double* paramete
         else
             to_key.store(start, length, slopes.data());
         to.store(start, length, grad.data());
+        for (int64_t row = 0; Varying && row < s.parameters; ++row)
+            for (int64_t i = 0; i < count; ++i)
+                for (int64_t n = 0; n < length; ++n)
+                    gp[((first + i) * s.parameters + row) * s.samples + start + n] = found[row * kept + n].get(int(i));
     }
     if (Varying) return;
+    found[kThreshold] = -(found[kThreshold] * p.lanes(kExponent, 0) * p.lanes(kInverse, 0));
+    found[kExponent] = D::all(kLog2) * found[kExponent];
     for (int64_t i = 0; i < count; ++i)
-        for (int64_t row = 0; row < s.parameters; ++row) gp[(first + i) * s.parameters + row] = sums[row].get(int(i));
+        for (int64_t row = 0; row < s.parameters; ++row) gp[(first + i) * s.parameters + row] = found[row].get(int(i));
 }
 
 template <typename T>

@@ -23,10 +23,22 @@ void store(const V& value, T* to) {
     std::memcpy(to, &value, sizeof value);
 }
 inline Doubles wide(const Doubles& x) { return x; }
-inline Doubles wide(const Floats& x) { return __builtin_convertvector(x, Doubles); }
+inline Doubles wide(const Floats& x) {
+#if defined(__AVX512F__)
+    return Doubles(_mm512_cvtps_pd(__m256(x)));
+#elif defined(__AVX__)
+    return Doubles(_mm256_cvtps_pd(__m128(x)));
+#else
+    return __builtin_convertvector(x, Doubles);
+#endif
+}
 inline Floats narrow(const Doubles& x) { return __builtin_convertvector(x, Floats); }
 template <typename M>
 bool any(const M& mask) {
+#if defined(__AVX__)
+    if constexpr (sizeof mask == 16) return _mm_movemask_epi8(__m128i(mask));
+    if constexpr (sizeof mask == 32) return _mm256_movemask_ps(__m256(mask));
+#endif
     int64_t words[sizeof mask / sizeof(int64_t)], out = 0;
     std::memcpy(words, &mask, sizeof mask);
     for (int64_t word : words) out |= word;
@@ -80,28 +92,42 @@ inline Doubles fused(const Doubles& a, const Doubles& b, const Doubles& c) {
     return a * b + c;
 #endif
 }
-inline Doubles fused(double a, const Doubles& b, const Doubles& c) { return fused(Doubles{} + a, b, c); }
-inline Doubles fused(double a, const Doubles& b, double c) { return fused(Doubles{} + a, b, Doubles{} + c); }
+template <bool Fused>
+DASP_INLINE Doubles sum(const Doubles& a, const Doubles& b, const Doubles& c) {
+    if constexpr (Fused) return fused(a, b, c);
+    return a * b + c;
+}
+inline Doubles all(double value) { return value - Doubles{}; }
+
+// As log2 and exp2 above, for floats: x normal and above 0, to 2^-42; 2^y for |y| < 1023, to 2^-38.
+template <bool Fused>
+DASP_INLINE Doubles short_log2(const Doubles& x) {
+    const Words bits = Words(x) + (kOne - kRootHalf);
+    const Doubles k = Doubles((bits >> 52) | 0x4330000000000000) - (0x1p52 + 1023);
+    const Doubles f = Doubles((bits & kMantissa) + kRootHalf) - 1, s = f / (2 + f), z = s * s, z2 = z * z;
+    const Doubles high = sum<Fused>(all(0.22191394493175057), z, all(0.2857175463573276)) + z2 * 0.19362776836747533;
+    const Doubles r = sum<Fused>(z2, high, sum<Fused>(all(0.39999998796848674), z, all(0.6666666666737545)));
+    return sum<Fused>(all(kInvert), sum<Fused>(-s, sum<Fused>(-z, r, f), f), k);
+}
+template <bool Fused>
+DASP_INLINE Doubles short_exp2(const Doubles& y) {
+    const Doubles lowest = all(-1023), highest = all(1023);
+    const Doubles top = highest < y ? highest : y, inside = lowest > top ? lowest : top;
+    const Doubles shifted = inside + kRound, g = inside - (shifted - kRound), g2 = g * g, g4 = g2 * g2;
+    const Doubles p0 = sum<Fused>(g2, sum<Fused>(all(0.009618129135239455), g, all(0.055504109063306516)),
+                                  sum<Fused>(all(0.24022650695888498), g, all(0.6931471805568319)));
+    const Doubles p1 = sum<Fused>(g2, sum<Fused>(all(1.3250806932033709e-06), g, all(1.5303702753124403e-05)),
+                                  sum<Fused>(all(0.00015403475182110488), g, all(0.001333347846730514)));
+    return sum<Fused>(g, sum<Fused>(g4, p1, p0), all(1)) * Doubles((Words(shifted) << 52) + kOne);
+}
 
 // x^e for floats to 2^-37, and in which lanes that is surely what powf returns. Arm's powf, which glibc, musl and bionic have, has
 // a relative error of |y log2(x)| 1.2685 2^-33 + 1.69 2^-34 before it rounds (its own documentation); correctly rounded ones have
-// none. Where the ends of that interval, made wide enough for our own error, round to one float, all of it does. As log2 and exp2
-// above, with shorter polynomials (to 2^-42 and 2^-38). Zero, infinity and NaN are never sure.
-inline Floats power(const Floats& x, const Doubles& e, FloatMask& sure) {
-    const Words bits = Words(wide(x)) + (kOne - kRootHalf);
-    const Doubles k = Doubles((bits >> 52) | 0x4330000000000000) - (0x1p52 + 1023);
-    const Doubles f = Doubles((bits & kMantissa) + kRootHalf) - 1, s = f / (2 + f), z = s * s, z2 = z * z;
-    const Doubles r = fused(z2, fused(0.22191394493175057, z, 0.2857175463573276) + z2 * 0.19362776836747533, fused(0.39999998796848674, z, 0.6666666666737545));
-    const Doubles log = fused(kInvert, fused(-s, fused(-z, r, f), f), k), y = e * log;
-
-    const Doubles lowest = Doubles{} - 1023, highest = Doubles{} + 1023;
-    const Doubles top = highest < y ? highest : y, inside = lowest > top ? lowest : top;
-    const Doubles shifted = inside + kRound, g = inside - (shifted - kRound), g2 = g * g, g4 = g2 * g2;
-    const Doubles p0 = fused(g2, fused(0.009618129135239455, g, 0.055504109063306516), fused(0.24022650695888498, g, 0.6931471805568319));
-    const Doubles p1 = fused(g2, fused(1.3250806932033709e-06, g, 1.5303702753124403e-05), fused(0.00015403475182110488, g, 0.001333347846730514));
-    const Doubles value = fused(g, fused(g4, p1, p0), Doubles{} + 1) * Doubles((Words(shifted) << 52) + kOne);
-
-    const Doubles size = Doubles(Words(y) & 0x7fffffffffffffff), error = fused(1.3 * 0x1p-33, size, 0x1p-33);
+// none. Where the ends of that interval, made wide enough for our own error, round to one float, all of it does. Zero, infinity
+// and NaN are never sure.
+DASP_INLINE Floats power(const Floats& x, const Doubles& e, FloatMask& sure) {
+    const Doubles y = e * short_log2<true>(wide(x)), value = short_exp2<true>(y);
+    const Doubles size = Doubles(Words(y) & 0x7fffffffffffffff), error = fused(all(1.3 * 0x1p-33), size, all(0x1p-33));
     const Floats low = narrow(fused(-error, value, value)), high = narrow(fused(error, value, value));
     sure = (low == high) & (x > 0) & (x < __builtin_inff());
     return low;

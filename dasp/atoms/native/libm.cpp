@@ -1,7 +1,7 @@
 // The system's float32 elementary functions, value for value what the plugins call; and tanh with its derivative.
 #include "common.h"
 
-DASP_EXPORT int64_t dasp_abi() { return 4; }
+DASP_EXPORT int64_t dasp_abi() { return 5; }
 
 // The widest of the instruction sets that the kernels are built for and this processor has: the suffix of that build's name.
 DASP_EXPORT const char* dasp_instructions() {

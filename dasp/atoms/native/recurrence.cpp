@@ -91,6 +91,66 @@ void run(const T* x, const A* a1, const A* a2, T* y, double* state, const Sizes&
     }
 }
 
+// The adjoint in one pass: h as `run` reversed has it, and beside it the poles' gradients, h[n] y[n-1] and -h[n] y[n-1], -h[n] y[n-2]
+// (batch, channels, 1 or samples).
+template <int Order, int W, typename T, typename A>
+void run_back(const T* g, const A* a1, const A* a2, const T* y, const double* state, T* gx, A* ga1, A* ga2, const Sizes& s,
+              int64_t first, int64_t count) {
+    using D = Lanes<double, W>;
+    const Group<const T, W> in(g, s.samples, first, count), before(y, s.samples, first, count);
+    const Group<T, W> out(gx, s.samples, first, count);
+    const Group<A, W> to1(ga1, s.frames, first, count), to2(ga2, s.frames, first, count);
+    Pole<A, W> one(a1, s, first, count), two(Order == 2 ? a2 : a1, s, first, count);
+    std::vector<D> signal(kShort), past(kShort + 2);  // past: y from two samples before on
+    D h1 = D::all(0), h2 = D::all(0), sum1 = D::all(0), sum2 = D::all(0);
+    const int64_t blocks = (s.samples + kShort - 1) / kShort;
+    for (int64_t k = blocks - 1; k >= 0; --k) {
+        const int64_t start = k * kShort, length = std::min(kShort, s.samples - start);
+        in.load(start, length, signal.data(), -kShort);
+        one.at(start, length, 1, -kShort);
+        if (Order == 2) two.at(start, length, 2, -kShort);
+        if (one.varies)
+            steps<Order, true>(signal.data(), one.values.data(), two.values.data(), length - 1, -1, length, h1, h2);
+        else
+            steps<Order, false>(signal.data(), one.values.data(), two.values.data(), length - 1, -1, length, h1, h2);
+        out.store(start, length, signal.data());
+        if (start) {
+            before.load(start - 2, length + 2, past.data(), -kShort);
+        } else {
+            before.load(0, length, past.data() + 2);
+            for (int i = 0; i < W; ++i) {
+                const double* memory = state + (first + std::min<int64_t>(i, count - 1)) * Order;
+                past[1].set(i, memory[0]);
+                past[0].set(i, Order == 2 ? memory[1] : 0);
+            }
+        }
+        double *h = reinterpret_cast<double*>(signal.data()), *earlier = reinterpret_cast<double*>(past.data());
+        for (int64_t j = 0; j < length * W; ++j) {
+            if (Order == 2) earlier[j] *= -h[j];
+            h[j] *= Order == 1 ? earlier[j + W] : -earlier[j + W];
+        }
+        if (one.varies) {
+            to1.store(start, length, signal.data());
+            if (Order == 2) to2.store(start, length, past.data());
+        } else {
+            for (int64_t n = length - 1; n >= 0; --n) {
+                sum1 += signal[n];
+                if (Order == 2) sum2 += past[n];
+            }
+        }
+    }
+    if (one.varies) return;
+    to1.store(0, 1, &sum1);
+    if (Order == 2) to2.store(0, 1, &sum2);
+}
+
+template <int Order, typename T, typename A>
+void rows_back(const T* g, const A* a1, const A* a2, const T* y, const double* state, T* gx, A* ga1, A* ga2, const Sizes& s) {
+    dasp::for_groups<double>(s.batch * s.channels, s.threads, [&](auto width, int64_t first, int64_t count) {
+        run_back<Order, decltype(width)::value>(g, a1, a2, y, state, gx, ga1, ga2, s, first, count);
+    });
+}
+
 template <int Order, typename T, typename A>
 void rows(const T* x, const A* a1, const A* a2, T* y, double* state, const Sizes& s) {
     dasp::for_groups<double>(s.batch * s.channels, s.threads, [&](auto width, int64_t first, int64_t count) {
@@ -110,6 +170,16 @@ void rows(const T* x, const A* a1, const A* a2, T* y, double* state, const Sizes
                                        int64_t channels, int64_t samples, int64_t pole_channels, int64_t frames,                 \
                                        int64_t reverse, int64_t threads) {                                                        \
         rows<2>(x, a1, a2, y, state, {batch, channels, samples, pole_channels, frames, reverse, threads});                       \
+    }                                                                                                                             \
+    DASP_EXPORT void one_pole_backward_##SUFFIX(const T* g, const A* a, const T* y, const double* state, T* gx, A* ga,           \
+                                                int64_t batch, int64_t channels, int64_t samples, int64_t pole_channels,         \
+                                                int64_t frames, int64_t threads) {                                                \
+        rows_back<1>(g, a, a, y, state, gx, ga, ga, {batch, channels, samples, pole_channels, frames, 1, threads});              \
+    }                                                                                                                             \
+    DASP_EXPORT void two_pole_backward_##SUFFIX(const T* g, const A* a1, const A* a2, const T* y, const double* state, T* gx,    \
+                                                A* ga1, A* ga2, int64_t batch, int64_t channels, int64_t samples,                \
+                                                int64_t pole_channels, int64_t frames, int64_t threads) {                         \
+        rows_back<2>(g, a1, a2, y, state, gx, ga1, ga2, {batch, channels, samples, pole_channels, frames, 1, threads});          \
     }
 
 DASP_RECURRENCE(float, float, f32_f32)

@@ -2,6 +2,10 @@
 // order, so results depend neither on the width nor on the instruction set.
 #pragma once
 
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
 #include <type_traits>
 #include <utility>
 
@@ -93,21 +97,46 @@ DASP_INLINE void transpose(Vector (&tile)[L]) {
     if constexpr (2 * Step < L) transpose<2 * Step>(tile);
 }
 
-// Four rows of four samples -> four samples of four rows, and back.
 template <typename V>
-struct Tile {
-    typedef V Four __attribute__((vector_size(4 * sizeof(V))));
-    Four at[4];
-
-    template <typename T>
-    void take(int k, const T* values) {
-        typedef T Other __attribute__((vector_size(4 * sizeof(T))));
-        Other four;
-        std::memcpy(&four, values, sizeof four);
-        at[k] = __builtin_convertvector(four, Four);
-    }
-    void turn() { transpose<1>(at); }
+struct FourOf {
+    typedef V Type __attribute__((vector_size(4 * sizeof(V))));
 };
+template <typename V>
+using Four = typename FourOf<V>::Type;
+
+// Four values from memory as type V.
+template <typename V, typename T>
+DASP_INLINE Four<V> four(const T* from) {
+    Four<T> values;
+    std::memcpy(&values, from, sizeof values);
+#if defined(__AVX__)
+    // GCC 12 makes four instructions and a detour through memory of the general form.
+    if constexpr (sizeof(T) < sizeof(V)) return Four<V>(_mm256_cvtps_pd(__m128(values)));
+#endif
+    return __builtin_convertvector(values, Four<V>);
+}
+
+// Four rows of four samples -> four samples of four rows, and back. One variable each: an array would be kept in memory.
+template <typename Type>
+DASP_INLINE void turn(Type& a, Type& b, Type& c, Type& d) {
+    using Index = std::conditional_t<sizeof(Type) == 16, int32_t, int64_t>;
+    typedef Index Order __attribute__((vector_size(sizeof(Type))));
+    constexpr Order ahead = {0, 1, 4, 5}, behind = {2, 3, 6, 7};
+    // What one instruction does: floats are interleaved within a register, doubles within its halves.
+    if constexpr (sizeof(Type) == 16) {
+        constexpr Order low = {0, 4, 1, 5}, high = {2, 6, 3, 7};
+        const Type p = __builtin_shuffle(a, b, low), q = __builtin_shuffle(a, b, high);
+        const Type r = __builtin_shuffle(c, d, low), s = __builtin_shuffle(c, d, high);
+        a = __builtin_shuffle(p, r, ahead), b = __builtin_shuffle(p, r, behind);
+        c = __builtin_shuffle(q, s, ahead), d = __builtin_shuffle(q, s, behind);
+    } else {
+        constexpr Order even = {0, 4, 2, 6}, odd = {1, 5, 3, 7};
+        const Type p = __builtin_shuffle(a, b, even), q = __builtin_shuffle(a, b, odd);
+        const Type r = __builtin_shuffle(c, d, even), s = __builtin_shuffle(c, d, odd);
+        a = __builtin_shuffle(p, r, ahead), b = __builtin_shuffle(q, s, ahead);
+        c = __builtin_shuffle(p, r, behind), d = __builtin_shuffle(q, s, behind);
+    }
+}
 
 // Rows of audio (rows, samples) as W lanes. Where fewer rows are left than lanes, the last one is computed several times and
 // stored once.
@@ -130,10 +159,15 @@ struct Group {
         const int64_t tiled = W < 4 ? 0 : length / 4 * 4;
         for (int i = 0; i < W && tiled; i += 4)
             for (int64_t n = 0; n < tiled; n += 4) {
-                Tile<V> tile;
-                for (int k = 0; k < 4; ++k) tile.take(k, rows[i + k] + start + n);
-                tile.turn();
-                for (int k = 0; k < 4; ++k) std::memcpy(flat + (n + k) * W + i, &tile.at[k], sizeof tile.at[k]);
+                const int64_t at = start + n;
+                auto a = four<V>(rows[i] + at), b = four<V>(rows[i + 1] + at);
+                auto c = four<V>(rows[i + 2] + at), d = four<V>(rows[i + 3] + at);
+                turn(a, b, c, d);
+                V* out = flat + n * W + i;
+                std::memcpy(out, &a, sizeof a);
+                std::memcpy(out + W, &b, sizeof b);
+                std::memcpy(out + 2 * W, &c, sizeof c);
+                std::memcpy(out + 3 * W, &d, sizeof d);
             }
         for (int i = 0; i < W; ++i)
             for (int64_t n = tiled; n < length; ++n) flat[n * W + i] = V(rows[i][start + n]);
@@ -144,10 +178,15 @@ struct Group {
         const int64_t full = W < 4 ? 0 : count / 4 * 4, tiled = length / 4 * 4;
         for (int64_t i = 0; i < full; i += 4)
             for (int64_t n = 0; n < tiled; n += 4) {
-                Tile<T> tile;
-                for (int k = 0; k < 4; ++k) tile.take(k, flat + (n + k) * W + i);
-                tile.turn();
-                for (int k = 0; k < 4; ++k) std::memcpy(rows[i + k] + start + n, &tile.at[k], sizeof tile.at[k]);
+                const V* in = flat + n * W + i;
+                auto a = four<T>(in), b = four<T>(in + W);
+                auto c = four<T>(in + 2 * W), d = four<T>(in + 3 * W);
+                turn(a, b, c, d);
+                const int64_t at = start + n;
+                std::memcpy(rows[i] + at, &a, sizeof a);
+                std::memcpy(rows[i + 1] + at, &b, sizeof b);
+                std::memcpy(rows[i + 2] + at, &c, sizeof c);
+                std::memcpy(rows[i + 3] + at, &d, sizeof d);
             }
         for (int64_t i = 0; i < count; ++i)
             for (int64_t n = i < full ? tiled : 0; n < length; ++n) rows[i][start + n] = T(flat[n * W + i]);
