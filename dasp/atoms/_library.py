@@ -81,6 +81,11 @@ def call(name: str, *args: Tensor | int) -> None:
     getattr(_LIBRARY, name)(*values, ctypes.c_int64(torch.get_num_threads()))
 
 
+def apply(function: type[torch.autograd.Function], *args: Any) -> Any:
+    """`function.apply`; where no gradients are wanted only its forward, which on short signals is half of the time."""
+    return (function.apply if torch.is_grad_enabled() else function.forward)(*args)
+
+
 def suffix(x: Tensor) -> str:
     """The kernels' name ending for a dtype."""
     return "f64" if x.dtype == torch.float64 else "f32"

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, on_gpu
+from dasp.atoms._library import apply, call, native, on_gpu
 from gradients.batching import batched
 from gradients.operators import operator
 
@@ -53,7 +53,7 @@ def mean_tanh(a: Tensor, b: Tensor) -> Tensor:
 
     By the antiderivative log cosh, and by quadrature where a and b are close.
     """
-    return _MeanTanh.apply(a, b) if native(a) else mean_tanh_reference(a, b)
+    return apply(_MeanTanh, a, b) if native(a) else mean_tanh_reference(a, b)
 
 
 def mean_tanh_reference(a: Tensor, b: Tensor) -> Tensor:

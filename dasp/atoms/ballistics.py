@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, on_gpu, suffix
+from dasp.atoms._library import apply, call, native, on_gpu, suffix
 from gradients.batching import batched
 from gradients.operators import operator
 
@@ -29,7 +29,7 @@ def ballistics(v: Tensor, attack: Tensor, release: Tensor, state: Tensor | None 
     attack, release = _parameters("ballistics", v, attack, release)
     if state is None:
         state = v.new_zeros(*v.shape[:2], 1)
-    return _Ballistics.apply(v, attack, release, state) if native(v) else ballistics_reference(v, attack, release, state)
+    return apply(_Ballistics, v, attack, release, state) if native(v) else ballistics_reference(v, attack, release, state)
 
 
 def follow(v: Tensor, attack: Tensor, release: Tensor, state: dict | None, name: str) -> Tensor:
@@ -62,7 +62,7 @@ def gain_curve(r: Tensor, threshold: Tensor, exponent: Tensor, below: bool = Fal
             the power's slope may be infinite, the derivatives are 0.
     """
     threshold, exponent = _parameters("gain_curve", r, threshold, exponent)
-    return _GainCurve.apply(r, threshold, exponent, below) if native(r) else gain_curve_reference(r, threshold, exponent, below)
+    return apply(_GainCurve, r, threshold, exponent, below) if native(r) else gain_curve_reference(r, threshold, exponent, below)
 
 
 def gain_curve_reference(r: Tensor, threshold: Tensor, exponent: Tensor, below: bool = False) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, on_gpu, suffix
+from dasp.atoms._library import apply, call, native, on_gpu, suffix
 from dasp.atoms.memory import fresh
 from dasp.atoms.precision import as_plugin
 from gradients.batching import batched
@@ -50,7 +50,7 @@ def biquad(
         rounded = sos.detach() if plugin is None else plugin
         if not torch.is_grad_enabled():
             return _forward(x, rounded, state, hop)
-        return _Biquad.apply(x, sos.double(), rounded, state, hop)
+        return apply(_Biquad, x, sos.double(), rounded, state, hop)
     return biquad_reference(x, sos if plugin is None else as_plugin(sos, plugin), state, hop)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dasp.atoms._library import call, compiled, suffix
+from dasp.atoms._library import apply, call, compiled, suffix
 from gradients.batching import batched
 from gradients.operators import operator
 
@@ -51,7 +51,7 @@ def convolve(x: Tensor, h: Tensor, history: Tensor | None = None, *, through_his
     after = history_after(past, x, taps).detach()
     if samples == 0:
         return x, after
-    return _Convolve.apply(past, x, h.double(), place) if compiled(x) else convolve_reference(past, x, h), after
+    return apply(_Convolve, past, x, h.double(), place) if compiled(x) else convolve_reference(past, x, h), after
 
 
 def history_after(history: Tensor, x: Tensor, taps: int) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, compiled
+from dasp.atoms._library import apply, call, compiled
 from dasp.atoms.libm import libm
 from gradients.batching import batched
 from gradients.operators import operator
@@ -74,10 +74,12 @@ def sections(
     if not compiled(frequency):
         return sections_reference(kinds, frequency, gain_db, q, sample_rate, dtype)
     codes = [KINDS.index(k) for k in kinds]
-    exact = _Design.apply(frequency, gain_db, q, codes, float(sample_rate))
-    if dtype == torch.float64:
-        return Sections(exact, None)
-    return Sections(exact, _forward(frequency.detach(), gain_db.detach(), q.detach(), codes, float(sample_rate), True).float())
+    plugin = None
+    if dtype != torch.float64:
+        plugin = _forward(frequency.detach(), gain_db.detach(), q.detach(), codes, float(sample_rate), True).float()
+        if not torch.is_grad_enabled():
+            return Sections(plugin.double(), plugin)
+    return Sections(apply(_Design, frequency, gain_db, q, codes, float(sample_rate)), plugin)
 
 
 def section(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, compiled, suffix
+from dasp.atoms._library import apply, call, compiled, suffix
 from dasp.atoms.ballistics import ballistics, ballistics_reference, gain_curve, gain_curve_reference
 from dasp.atoms.memory import fresh
 from dasp.atoms.precision import as_plugin
@@ -62,7 +62,7 @@ def dynamics(
         state = x.new_zeros(*x.shape[:2], rows // 2 - 1)
     if compiled(x):
         parameters = parameters.double()
-        return _Dynamics.apply(x, parameters, parameters.detach() if plugin is None else plugin, key, state, below)
+        return apply(_Dynamics, x, parameters, parameters.detach() if plugin is None else plugin, key, state, below)
     return _composed(
         x, parameters if plugin is None else as_plugin(parameters, plugin), key, state, below, (ballistics, gain_curve)
     )

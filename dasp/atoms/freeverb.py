@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, on_gpu, suffix
+from dasp.atoms._library import apply, call, native, on_gpu, suffix
 from gradients.batching import batched
 from gradients.operators import operator
 
@@ -69,7 +69,7 @@ def freeverb(
         )
     if not native(x):
         return freeverb_reference(feed, feedback, damping, lengths, state)
-    return _Freeverb.apply(feed, feedback, damping, state, lengths)
+    return apply(_Freeverb, feed, feedback, damping, state, lengths)
 
 
 def freeverb_reference(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, compiled, suffix
+from dasp.atoms._library import apply, call, compiled, suffix
 from dasp.atoms.freeverb import INPUT_GAIN, freeverb, line_lengths, state_size
 from dasp.atoms.memory import fresh
 from gradients.batching import batched
@@ -43,7 +43,8 @@ def freeverb_mix(
     lengths = line_lengths(sample_rate, x.shape[1])
     if state is None:
         state = x.new_zeros(len(x), state_size(lengths))
-    y, after, _ = _Mix.apply(x, controls, state, lengths, input_gain, x.requires_grad or controls.requires_grad)
+    keep = torch.is_grad_enabled() and (x.requires_grad or controls.requires_grad)
+    y, after, _ = apply(_Mix, x, controls, state, lengths, input_gain, keep)
     return y, after
 
 

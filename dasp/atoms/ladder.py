@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, on_gpu, suffix
+from dasp.atoms._library import apply, call, native, on_gpu, suffix
 from dasp.atoms.libm import libm
 from dasp.atoms.memory import fresh
 from gradients.batching import batched
@@ -45,7 +45,7 @@ def ladder(x: Tensor, parameters: Tensor, mix: list[float], state: Tensor | None
         )
     if state is None:
         state = x.new_zeros(batch, channels, _STAGES)
-    return _Ladder.apply(x, parameters.double(), state, mix) if native(x) else ladder_reference(x, parameters, mix, state)
+    return apply(_Ladder, x, parameters.double(), state, mix) if native(x) else ladder_reference(x, parameters, mix, state)
 
 
 def ladder_reference(x: Tensor, parameters: Tensor, mix: list[float], state: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, compiled
+from dasp.atoms._library import apply, call, compiled
 from dasp.atoms.libm import libm
 from dasp.atoms.precision import as_plugin
 from gradients.batching import batched
@@ -34,13 +34,13 @@ def as_controls(x: Tensor, *values: float | Tensor) -> list[Tensor]:
 
 def db_to_gain(db: Tensor, dtype: torch.dtype, floor_db: float = -100.0) -> Tensor:
     """Decibels -> linear gain, 10^(db/20), exactly 0 at or below the floor. float64, with float32 values for float32 audio."""
+    if dtype != torch.float64:
+        narrow = db.detach().float()
+        rounded = torch.where(narrow <= floor_db, 0.0, libm("powf", narrow.new_tensor(10.0), narrow * 0.05))
+        if not torch.is_grad_enabled():
+            return rounded.double()
     exact = torch.where(db <= floor_db, 0.0, 10 ** (db / 20))
-    if dtype == torch.float64:
-        return exact
-    narrow = db.detach().float()
-    ten = narrow.new_tensor(10.0)
-    rounded = torch.where(narrow <= floor_db, 0.0, libm("powf", ten, narrow * 0.05))
-    return as_plugin(exact, rounded)
+    return exact if dtype == torch.float64 else as_plugin(exact, rounded)
 
 
 def ballistics_pole(time_ms: Tensor, sample_rate: float, dtype: torch.dtype) -> Tensor:
@@ -89,11 +89,12 @@ def designed(x: Tensor, sample_rate: float, kinds: str, *controls: float | Tenso
     columns = as_controls(x, *controls)
     frames = max(c.shape[2] for c in columns)
     values = torch.cat([c if c.shape[2] == frames else c.expand(-1, -1, frames) for c in columns], 1)
-    if compiled(x):
-        exact, design = _Designed.apply(values, kinds, sample_rate), _design
-    else:
-        exact, design = designed_reference(values, kinds, sample_rate, False), designed_reference
-    return Levels(exact, None if x.dtype == torch.float64 else design(values.detach(), kinds, sample_rate, True))
+    design = _design if compiled(x) else designed_reference
+    plugin = None if x.dtype == torch.float64 else design(values.detach(), kinds, sample_rate, True)
+    if plugin is not None and not torch.is_grad_enabled():
+        return Levels(plugin, plugin)
+    exact = apply(_Designed, values, kinds, sample_rate) if compiled(x) else design(values, kinds, sample_rate, False)
+    return Levels(exact, plugin)
 
 
 def designed_reference(values: Tensor, kinds: str, sample_rate: float, single: bool) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, compiled, native, on_gpu, suffix
+from dasp.atoms._library import apply, call, compiled, native, on_gpu, suffix
 from dasp.atoms.libm import libm
 from dasp.atoms.memory import in_huge_pages
 from dasp.atoms.precision import as_plugin
@@ -38,7 +38,7 @@ def lfo(
     step, state = _started(rate_hz, sample_rate, dtype, state)
     if not compiled(step):
         return lfo_reference(step, state, samples)
-    return (_Lfo.apply if torch.is_grad_enabled() else _sine)(step, state, samples)
+    return apply(_Lfo, step, state, samples)
 
 
 def swinging_delay(
@@ -71,7 +71,7 @@ def swinging_delay(
     limits = (samples, scale, low_ms, sample_rate, high)
     if not compiled(step):
         return swinging_delay_reference(step, depth, centre_ms, state, *limits)
-    return (_Swing.apply if torch.is_grad_enabled() else _swing)(step, depth, centre_ms, state, *limits)
+    return apply(_Swing, step, depth, centre_ms, state, *limits)
 
 
 def _started(rate_hz: Tensor, sample_rate: float, dtype: torch.dtype, state: Tensor | None) -> tuple[Tensor, Tensor]:

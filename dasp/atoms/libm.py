@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, on_gpu, suffix
+from dasp.atoms._library import apply, call, native, on_gpu, suffix
 from gradients.batching import batched
 from gradients.operators import operator
 
@@ -114,7 +114,7 @@ class _Tanh(torch.autograd.Function):
 def tanh(x: Tensor) -> Tensor:
     """Hyperbolic tangent, any shape with a batch first; float32 as libm's tanhf to the bit; the derivative in double,
     1 / cosh^2, which does not cancel near saturation. Second derivatives are refused."""
-    return _Tanh.apply(x) if native(x) else tanh_reference(x)
+    return apply(_Tanh, x) if native(x) else tanh_reference(x)
 
 
 def tanh_reference(x: Tensor) -> Tensor:

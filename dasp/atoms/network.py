@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, on_gpu, suffix
+from dasp.atoms._library import apply, call, native, on_gpu, suffix
 from gradients.batching import batched
 from gradients.operators import operator
 
@@ -116,7 +116,7 @@ class Network:
             state = x.new_zeros(len(x), sum(self.sizes))
         if not native(x):
             return network_reference(x, params, state, self)
-        return _Network.apply(x, params.double(), state, self.program, self.sizes, self.registers, self.outputs)
+        return apply(_Network, x, params.double(), state, self.program, self.sizes, self.registers, self.outputs)
 
     def _add(self, op: int, values: int, *operands: int) -> int:
         self.program += [op, self.registers, *operands, *[0] * (_WIDTH - 2 - len(operands))]

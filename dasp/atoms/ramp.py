@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, native, on_gpu, suffix
+from dasp.atoms._library import apply, call, native, on_gpu, suffix
 from gradients.batching import batched
 from gradients.operators import operator
 
@@ -34,7 +34,7 @@ def ramp(target: Tensor, length: int, state: Tensor | None = None, hop: int = 0)
     if state is None:
         first = target[..., 0].detach()
         state = torch.stack([first, first, torch.zeros_like(first), torch.zeros_like(first)], -1)
-    return _Ramp.apply(target, state, length, hop) if native(target) else ramp_reference(target, length, state, hop)
+    return apply(_Ramp, target, state, length, hop) if native(target) else ramp_reference(target, length, state, hop)
 
 
 def glide(target: Tensor, samples: int, length: int, state: dict | None, name: str, hop: int = 0) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dasp.atoms._library import call, compiled, native, on_gpu, suffix
+from dasp.atoms._library import apply, call, compiled, native, on_gpu, suffix
 from dasp.atoms.memory import fresh, in_huge_pages
 from gradients.batching import batched
 from gradients.operators import operator
@@ -55,7 +55,7 @@ def _recurrence(name: str, x: Tensor, a: list[Tensor], state: Tensor | None) -> 
     if state is None:
         state = x.new_zeros(batch, channels, len(a), dtype=torch.float64)
     if native(x):
-        return _Recurrence.apply(x, a[0], a[1] if len(a) == 2 else None, state.double(), False)
+        return apply(_Recurrence, x, a[0], a[1] if len(a) == 2 else None, state.double(), False)
     return recurrence_reference(x, a, state)
 
 

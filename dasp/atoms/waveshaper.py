@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dasp.atoms._library import call, compiled, suffix
+from dasp.atoms._library import apply, call, compiled, suffix
 from dasp.atoms.memory import fresh
 from gradients.batching import batched
 from gradients.operators import operator
@@ -36,7 +36,7 @@ def shape(x: Tensor, parameter: Tensor, curve: Curve) -> Tensor:
     kind = _CURVES.index(curve)
     if not compiled(x):
         return shape_reference(x, parameter, curve)
-    return (_Shape.apply if torch.is_grad_enabled() else _forward)(x, parameter, kind)
+    return apply(_Shape, x, parameter, kind)
 
 
 def blend(x: Tensor, other: Tensor, gain: Tensor, other_gain: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def blend(x: Tensor, other: Tensor, gain: Tensor, other_gain: Tensor) -> Tensor:
     _check("blend", x, gain=gain, other_gain=other_gain)
     if not compiled(x):
         return blend_reference(x, other, gain, other_gain)
-    return (_Blend.apply if torch.is_grad_enabled() else _blend)(x, other, gain, other_gain)
+    return apply(_Blend, x, other, gain, other_gain)
 
 
 def _check(name: str, x: Tensor, **parameters: Tensor) -> None:

@@ -53,6 +53,14 @@ void to_lanes(const V* const* signals, int64_t count, Combs<V>* lanes) {
     for (; n + L <= count; n += L)
         for (int p = 0; p < Combs<V>::kParts; ++p) {
             using Vector = typename Combs<V>::Vector;
+            if constexpr (L == 4) {
+                const V* const* from = signals + p * L;
+                Vector a = read<Vector>(from[0] + n), b = read<Vector>(from[1] + n);
+                Vector c = read<Vector>(from[2] + n), d = read<Vector>(from[3] + n);
+                dasp::turn(a, b, c, d);
+                lanes[n].part[p] = a, lanes[n + 1].part[p] = b, lanes[n + 2].part[p] = c, lanes[n + 3].part[p] = d;
+                continue;
+            }
             Vector tile[L];
 #pragma GCC unroll 8
             for (int i = 0; i < L; ++i) tile[i] = read<Vector>(signals[p * L + i] + n);
@@ -70,6 +78,13 @@ void from_lanes(const Combs<V>* lanes, int64_t count, V* const* signals) {
     for (; n + L <= count; n += L)
         for (int p = 0; p < Combs<V>::kParts; ++p) {
             using Vector = typename Combs<V>::Vector;
+            if constexpr (L == 4) {
+                V* const* to = signals + p * L;
+                Vector a = lanes[n].part[p], b = lanes[n + 1].part[p], c = lanes[n + 2].part[p], d = lanes[n + 3].part[p];
+                dasp::turn(a, b, c, d);
+                write(a, to[0] + n), write(b, to[1] + n), write(c, to[2] + n), write(d, to[3] + n);
+                continue;
+            }
             Vector tile[L];
 #pragma GCC unroll 8
             for (int i = 0; i < L; ++i) tile[i] = lanes[n + i].part[p];

@@ -39,10 +39,24 @@ struct RegisterOf<T, 1> {
     static void set(type& v, int, T value) { v = value; }
 };
 
+template <typename V>
+DASP_INLINE V where_above(const V& a, const V& b, const V& yes, const V& no) {
+#if defined(__AVX__)
+    // Which one it is cannot be foreseen, and GCC makes jumps of a choice between numbers.
+    if constexpr (std::is_same_v<V, float>)
+        return _mm_cvtss_f32(_mm_blendv_ps(_mm_set_ss(no), _mm_set_ss(yes), _mm_cmplt_ss(_mm_set_ss(b), _mm_set_ss(a))));
+    if constexpr (std::is_same_v<V, double>)
+        return _mm_cvtsd_f64(_mm_blendv_pd(_mm_set_sd(no), _mm_set_sd(yes), _mm_cmplt_sd(_mm_set_sd(b), _mm_set_sd(a))));
+#endif
+    return a > b ? yes : no;
+}
+
 // W values of type T, one a row.
 template <typename T, int W>
 struct Lanes {
-    static constexpr int kLanes = W * int(sizeof(T)) < kVectorBytes ? W : kVectorBytes / int(sizeof(T));
+    // Less than half a register is dealt with number by number: the way into a register and out of it would cost more.
+    static constexpr int kBytes = W * int(sizeof(T));
+    static constexpr int kLanes = kBytes < 16 ? 1 : kBytes < kVectorBytes ? W : kVectorBytes / int(sizeof(T));
     static constexpr int kParts = W / kLanes;
     using Register = RegisterOf<T, kLanes>;
     using Vector = typename Register::type;
@@ -78,7 +92,7 @@ struct Lanes {
     Lanes& operator-=(const Lanes& b) { return *this = *this - b; }
     // a > b ? yes : no, lane by lane.
     static Lanes where_above(const Lanes& a, const Lanes& b, const Lanes& yes, const Lanes& no) {
-        return each([&](int i) { return a.part[i] > b.part[i] ? yes.part[i] : no.part[i]; });
+        return each([&](int i) { return dasp::where_above(a.part[i], b.part[i], yes.part[i], no.part[i]); });
     }
 };
 
