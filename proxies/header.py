@@ -55,7 +55,7 @@ class Header:
         for name in ("controls", "level_db", "data"):
             _expect(isinstance(getattr(self, name), list | tuple), name, "a list", getattr(self, name))
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        _expect(self.version == VERSION, "version", f"{VERSION}, the only one that this release knows", self.version)
+        _expect_version(self.version)
         for name in ("effect", "command", "licence"):
             _expect(_is(getattr(self, name), str) and bool(getattr(self, name)), name, "a line of text", getattr(self, name))
         for q in self.controls:
@@ -121,6 +121,8 @@ class Header:
         except RecursionError:
             raise ValueError("header: JSON is nested too deeply.") from None
         names = {f.name for f in fields(cls)}
+        if isinstance(table, dict):
+            _expect_version(table.get("version"))  # first, since another version may have other fields
         _expect(isinstance(table, dict) and table.keys() == names, "JSON", f"an object of {', '.join(sorted(names))}", table)
         return cls(**table)
 
@@ -133,6 +135,10 @@ def control_table(controls: Sequence[Any]) -> tuple[dict[str, Any], ...]:
 def _expect(right: bool, field: str, expected: str, got: Any) -> None:
     if not right:
         raise ValueError(f"header: {field}: expected {expected}; got {_short(got)}.")
+
+
+def _expect_version(version: Any) -> None:
+    _expect(version == VERSION, "version", f"{VERSION}, the only one that this release knows", version)
 
 
 def _short(value: Any) -> str:

@@ -28,7 +28,8 @@ def with_settings(**settings) -> dict:
     [
         ("", "Expecting value"),
         ("[]", "JSON: expected an object of"),
-        ("{}", "JSON: expected an object of"),
+        ("{}", "version: expected 1, the only one that this release knows; got None"),
+        (json.dumps(TABLE | {"version": 2, "more": 1}), "version: expected 1.*got 2"),
         (nested(100_000), "nested too deeply"),
         (json.dumps(TABLE).replace('"scores": {', f'"scores": {{"x": {nested(500)}, '), "scores.x.0.0.0"),
         (json.dumps(TABLE).replace('"seed": 3', '"seed": NaN'), "no NaN"),
@@ -36,7 +37,7 @@ def with_settings(**settings) -> dict:
         (json.dumps(TABLE).replace('"seed": 3', '"seed": 3, "more": 1'), "JSON: expected an object of"),
         (json.dumps(TABLE | {"effect": "x" * (1 << 18)}), "at most 262144 characters"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_json_that_is_no_header(tmp_path, text, sentence):
     tensors = network().state_dict()

@@ -123,6 +123,7 @@ def test_a_network_of_ones_own_streams_too():
     torch.testing.assert_close(in_blocks(network, x, u, [4, 5]), network(x, u))
 
 
+@pytest.mark.slow
 def test_exported_without_python():
     network = TCN(2, blocks=2, channels=4).eval()
     samples = torch.export.Dim("samples", min=2, max=1 << 20)
