@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 CHUNK = 32  # samples that are stepped through one by one, in all chunks at once; then chunks of chunks
 FAST = 0.6  # a constant factor below this is forgotten within some 70 samples, even in double precision
-SPAN = 128  # samples of the follower that are stepped through one by one, in all spans at once
-ROUNDS = 100  # of Newton's method for the spans' starts; music needs 3 to 10
+ROUNDS = 100  # of Newton's method for the starts of the follower's spans; music needs 6 to 10
 
 
 def recurrence(a: Tensor, b: Tensor, initial: Tensor | None = None) -> Tensor:
@@ -54,7 +53,7 @@ def follow(level: Tensor, attack: Tensor, release: Tensor, initial: Tensor | Non
 def _rises(level: Tensor, attack: Tensor, release: Tensor, initial: Tensor) -> Tensor:
     """Where the follower's attack acts, (N, T)."""
     samples = level.shape[1]
-    length = min(SPAN, max(samples, 1))
+    length = min(CHUNK, max(samples, 1))
     spans = -(-samples // length)
 
     def stepped(t: Tensor) -> Tensor:
