@@ -20,7 +20,7 @@ from proxies.network import Network, build, kinds
 
 WEIGHTS = Path(__file__).with_name("weights")
 SUFFIX = ".safetensors"
-LARGEST_FILE = 1 << 30  # bytes
+LARGEST_FILE = 1 << 28  # bytes
 LONGEST_TABLE = 1 << 20  # bytes of the table before the weights; the header is in it
 SPARE = 1 << 22  # elements that a network may hold beside those of its file: constant buffers
 
@@ -64,8 +64,8 @@ def load(name_or_path: str | os.PathLike, controls: Sequence[Any] | None = None)
             (`Compressor.controls`); None: not compared.
 
     Returns:
-        the network in float32, in evaluation mode, its parameters without gradients (its output has one in audio and
-        controls), with `.header`.
+        the network on the CPU, in float32, in evaluation mode, its parameters without gradients (its output has one in audio
+        and controls), with `.header`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -171,7 +171,10 @@ def _rebuilt(header: Header, stored: dict[str, tuple[str, tuple[int, ...]]]) -> 
         if shape != expected or dtype not in dtypes:
             wanted, got = f"{expected} {' or '.join(dtypes)}", f"{shape} {dtype}"
             raise ValueError(f"tensor {name!r:.100}: the network has {wanted}; the file has {got}.")
-    with torch.random.fork_rng(devices=[]):  # loading is no reason for the caller's next random number to be another one
+    with (
+        torch.device("cpu"),
+        torch.random.fork_rng(devices=[]),
+    ):  # loading is no reason for the caller's next random number to be another one
         return build(kind, **settings).float()
 
 
