@@ -11,7 +11,7 @@ HOP = 32  # samples for which controls that vary are held, as a plugin takes new
 
 
 class Reader(nn.Module):
-    """values(u) = start + linear map of u + two hidden layers of u, the latter silent at first.
+    """values(u) = start + linear map of u + two hidden layers of u, both next to nothing at first.
 
     Logarithms of what a plugin computes (a time constant, a frequency, a gain) are mostly linear in its controls, so the hidden
     layers have only the rest to learn.
@@ -27,9 +27,9 @@ class Reader(nn.Module):
         self.linear = nn.Linear(num_controls, len(start))
         first, second = nn.Linear(num_controls, width), nn.Linear(width, width)
         self.hidden = nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), nn.Linear(width, len(start), bias=False))
-        nn.init.zeros_(self.linear.weight)
+        nn.init.normal_(self.linear.weight, std=0.01)  # not 0, so that every control acts, if little
         self.linear.bias = nn.Parameter(torch.tensor(start, dtype=self.linear.weight.dtype, device=self.linear.weight.device))
-        nn.init.zeros_(self.hidden[-1].weight)  # type: ignore[arg-type]
+        nn.init.normal_(self.hidden[-1].weight, std=0.01)  # type: ignore[arg-type]
 
     def forward(self, controls: Tensor, samples: int) -> Tensor:
         """Controls (N, P) -> values (N, n, 1); (N, P, frames) -> (N, n, samples), held for HOP samples or a frame each."""
@@ -43,6 +43,25 @@ class Reader(nn.Module):
     def _values(self, controls: Tensor) -> Tensor:
         u = 2 * controls - 1
         return self.linear(u) + self.hidden(u)
+
+
+def narrow(network: nn.Module, low: Sequence[float], high: Sequence[float]) -> None:
+    """Let the controls of a head, 0 to 1, mean low to high of what they meant: the start of one with a narrower table.
+
+    So a band of an equaliser begins with what a filter of the whole frequency range has learnt. The weights are changed.
+
+    Args:
+        network: all its Readers read all controls, so each part of a Series by itself.
+        low, high: of each control, in the [0, 1] of before.
+    """
+    for reader in network.modules():
+        if isinstance(reader, Reader):
+            with torch.no_grad():
+                for layer in (reader.linear, reader.hidden[0]):
+                    assert isinstance(layer, nn.Linear)
+                    lows, highs = layer.weight.new_tensor(low), layer.weight.new_tensor(high)
+                    layer.bias += layer.weight @ (lows + highs - 1)
+                    layer.weight *= highs - lows
 
 
 class Curve(nn.Module):

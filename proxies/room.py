@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,8 @@ _START = (1.7, -1.4, 1.0, 0.0, 1.0)
 class Room(Network):
     """Parallel combs with a low-pass in their loops, all-passes behind them, mixed with the direct sound.
 
-    Mono or stereo: both channels enter one room, and each side has delays of its own. The delays are given, since echoes can be
-    read off any impulse response; every gain is learnt. Feedback and damping are sigmoids, so the room always decays.
+    Mono, or pairs of channels: both enter one room, and each side has delays of its own. The delays are given, since echoes can
+    be read off any impulse response; every gain is learnt. Feedback and damping are sigmoids, so the room always decays.
 
     Args:
         num_controls: P.
@@ -27,9 +28,6 @@ class Room(Network):
         spread: samples by which the second side's are longer.
         level: constant gain into the room, so that what is learnt is near 1.
         width: hidden layers that read the controls.
-
-    Raises:
-        ValueError: audio that is neither mono nor stereo.
 
     >>> tuple(Room(5)(torch.zeros(2, 2, 100), torch.rand(2, 5)).shape)
     (2, 2, 100)
@@ -50,15 +48,17 @@ class Room(Network):
         delays = [*combs, *allpasses]
         if not combs or not all(type(d) is int and 1 <= d <= 1_000_000 for d in [*delays, spread + 1]):
             raise ValueError(f"Room: delays are samples from 1 to 1000000, and one comb at least; got {delays}, spread {spread}.")
+        self.in_channels = self.out_channels = 2
         self.combs, self.allpasses, self.spread, self.level = tuple(combs), tuple(allpasses), spread, level
         self.reader = Reader(num_controls, _START, width)
         self.diffusion = nn.Parameter(torch.zeros(len(self.allpasses)))  # logits of the all-passes' gains
 
     def _fold(self, x: Tensor, controls: Tensor, state: dict[str, Tensor] | None) -> Tensor:
-        if x.ndim == 3 and x.shape[1] not in (1, 2):
-            raise ValueError(f"Room: expected mono (B, 1, T) or stereo audio (B, 2, T); got {tuple(x.shape)}.")
-        self.in_channels = self.out_channels = x.shape[1] if x.ndim == 3 else 1
-        return super()._fold(x, controls, state)
+        if x.ndim != 3 or x.shape[1] != 1:
+            return super()._fold(x, controls, state)
+        mono = copy(self)  # shallow: the same weights
+        mono.in_channels = mono.out_channels = 1
+        return Network._fold(mono, x, controls, state)
 
     def process(self, x: Tensor, controls: Tensor, state: dict[str, Tensor] | None) -> Tensor:
         values = self.reader(controls, x.shape[2])  # (N, 5, 1 or T)

@@ -37,6 +37,8 @@ class Series(Network):
                 raise ValueError(f"Series: controls are indices from 0 to {num_controls - 1}, at least one; got {part}.")
             self.parts.append(part)
             self.networks.append(build(**settings, num_controls=len(part)))
+        self.in_channels = self.out_channels = max(cast(Network, network).in_channels for network in self.networks)
+        self.causal = all(cast(Network, network).causal for network in self.networks)
 
     @property
     def receptive_field(self) -> int | None:

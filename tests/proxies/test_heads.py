@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from proxies.network import build
+from proxies.reader import narrow
 from proxies.scan import follow, recurrence
 
 BAND = {"kind": "filter", "controls": [0, 1, 2]}
@@ -142,9 +143,23 @@ def test_real_time(name):
     assert time.process_time() - start < 1
 
 
-def test_room_is_mono_or_stereo():
-    with pytest.raises(ValueError, match=r"Room: expected mono .* or stereo"):
-        head("room")(torch.zeros(1, 3, 10).double(), torch.rand(1, 5))
+@pytest.mark.parametrize("name", [name for name in HEADS if name != "series"])
+def test_narrowed_controls_mean_a_part_of_what_they_meant(name):
+    network, part = head(name), head(name)
+    part.load_state_dict(network.state_dict())
+    x, u = sound(network)
+    low = torch.rand(network.num_controls, dtype=torch.float64) / 2
+    narrow(part, low.tolist(), (low + 0.3).tolist())
+    torch.testing.assert_close(part(x, u), network(x, low + 0.3 * u), rtol=0, atol=1e-9)
+
+
+def test_room_is_mono_or_pairs():
+    network = head("room")
+    x, u = sound(network, channels=4)
+    torch.testing.assert_close(network(x, u)[:, 2:], network(x[:, 2:], u), rtol=0, atol=1e-9)
+    assert network(x[:, :1], u).shape == (2, 1, 3000)
+    with pytest.raises(ValueError, match=r"Room: expected audio \(B, a multiple of 2, T\)"):
+        network(x[:, :3], u)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +216,8 @@ def test_filter_can_be_a_cookbook_peak():
     network, big, q, w = build("filter", num_controls=1).double(), 10 ** (12 / 40), 2.0, 2 * math.pi * 1000 / 44100
     prototype = [math.tan(w / 2), 1 / (big * q), 1.0, big / q, 1.0]
     with torch.no_grad():
+        for p in network.parameters():
+            p.zero_()
         network.get_parameter("readers.0.linear.bias").copy_(torch.tensor(prototype).log())
     alpha = math.sin(w) / (2 * q)
     b, a = [1 + alpha * big, -2 * math.cos(w), 1 - alpha * big], [1 + alpha / big, -2 * math.cos(w), 1 - alpha / big]
