@@ -60,8 +60,8 @@ def narrow(network: nn.Module, low: Sequence[float], high: Sequence[float]) -> N
                 for layer in (reader.linear, reader.hidden[0]):
                     assert isinstance(layer, nn.Linear)
                     lows, highs = layer.weight.new_tensor(low), layer.weight.new_tensor(high)
-                    layer.bias += layer.weight @ (lows + highs - 1)
-                    layer.weight *= highs - lows
+                    layer.bias.add_(layer.weight @ (lows + highs - 1))
+                    layer.weight.mul_(highs - lows)
 
 
 class Curve(nn.Module):
