@@ -7,7 +7,11 @@ from proxies import TCN, Network, build
 from proxies.network import kinds, per_sample
 from proxies.testing import check_network
 
-SMALL = {"tcn": {"blocks": 3, "growth": 3, "channels": 6}}
+SMALL = {
+    "tcn": {"blocks": 3, "growth": 3, "channels": 6},
+    "room": {"combs": [40, 61], "allpasses": [20]},
+    "series": {"networks": [{"kind": "filter", "controls": [0]}, {"kind": "gain"}]},
+}
 
 
 @pytest.mark.parametrize("kind", kinds())
