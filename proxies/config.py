@@ -130,6 +130,7 @@ class Config:
     Attributes:
         target: import path of the teacher, as `proxies.teacher.teacher` takes it, or of recordings (`proxies.signaltrain:LA2A`).
         network: `kind` and its settings, or `kind: tcn` with `preset`.
+        initial: parts of the network that start from weights: {"networks.1": "Compressor"}, a shipped name or a file.
         audio, controls, loss, optimiser: the sections.
         sample_rate: in Hz.
         seed: of weights, audio and controls.
@@ -146,6 +147,7 @@ class Config:
 
     target: str
     network: dict[str, Any] = field(default_factory=lambda: {"kind": "tcn", "preset": "TCN-300"})
+    initial: dict[str, Any] = field(default_factory=dict)
     audio: Audio = Audio()
     controls: Sampling = Sampling()
     loss: LossSettings = LossSettings()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from proxies import normalisation, snapshot
-from proxies.checkpoint import save
+from proxies.checkpoint import load, save
 from proxies.config import Config, Optimiser
 from proxies.data import Batch, Batches, ahead, batches
 from proxies.header import Header, control_table
@@ -112,6 +112,19 @@ def network(settings: dict[str, Any], controls: int) -> Network:
     return build(kind, **settings)
 
 
+def begin(whole: Network, initial: dict[str, str]) -> None:
+    """Give parts of a network the weights of files.
+
+    Raises:
+        ValueError: no such part, or other weights than it has.
+    """
+    for part, weights in initial.items():
+        try:
+            whole.get_submodule(part).load_state_dict(load(weights).state_dict())
+        except (AttributeError, RuntimeError) as error:
+            raise ValueError(f"config: initial.{part} cannot start from {weights}: {' '.join(str(error).split())}") from None
+
+
 class _Run:
     """A run from its start, or its newest snapshot, to its end."""
 
@@ -125,6 +138,7 @@ class _Run:
         self.part = {"rank": fabric.global_rank, "world": fabric.world_size}
         torch.manual_seed(config.seed)
         self.network = network(config.network, len(self.data.controls))
+        begin(self.network, config.initial)
         if fabric.world_size > 1:
             normalisation.share(self.network)
         self.loss = Loss(config.loss, config.audio.samples).to(fabric.device)
@@ -140,6 +154,7 @@ class _Run:
             snapshot.clear(self.state)
         fabric.barrier()
         self._resume()
+        self._header()  # here, so that what it would refuse is known before the training and not after
 
     def finish(self) -> Path:
         config, counters = self.config, self.counters
@@ -257,30 +272,34 @@ class _Run:
     def _on_device(self, batch: Batch) -> Batch:
         return Batch(*(t.to(self.fabric.device) for t in batch))
 
-    def _save(self) -> Path:
+    def _header(self) -> Header:
         config, counters, data = self.config, self.counters, self.data
+        unknown = [{"name": Path(f).resolve().name, "licence": "not stated", "origin": "not stated"} for f in self.folders]
+        used = [*config.audio.licences] or unknown
+        if data.epoch == 0 and config.audio.synthetic:
+            used.append({"name": "synthetic signals", "licence": "CC0-1.0", "origin": "proxies.signals"})
+        return Header(
+            effect=config.target,
+            controls=control_table(data.controls),
+            sample_rate=data.sample_rate,
+            channels=data.channels,
+            network=self.network.description,
+            receptive_field=self.network.receptive_field,
+            level_db=config.audio.level_db,
+            scores={"validation": {"loss": counters.best, **counters.scores}, "step": counters.best_step}
+            if counters.scores
+            else {},
+            command=self.command,
+            seed=config.seed,
+            data=tuple(used),
+            licence=config.licence,
+        )
+
+    def _save(self) -> Path:
         if self.fabric.is_global_zero:
             self.network.load_state_dict(self.best)
             normalisation.unshare(self.network)
-            unknown = [{"name": Path(f).resolve().name, "licence": "not stated", "origin": "not stated"} for f in self.folders]
-            used = [*config.audio.licences] or unknown
-            if data.epoch == 0 and config.audio.synthetic:
-                used.append({"name": "synthetic signals", "licence": "CC0-1.0", "origin": "proxies.signals"})
-            header = Header(
-                effect=config.target,
-                controls=control_table(data.controls),
-                sample_rate=data.sample_rate,
-                channels=data.channels,
-                network=self.network.description,
-                receptive_field=self.network.receptive_field,
-                level_db=config.audio.level_db,
-                scores={"validation": {"loss": counters.best, **(counters.scores or {})}, "step": counters.best_step},
-                command=self.command,
-                seed=config.seed,
-                data=tuple(used),
-                licence=config.licence,
-            )
-            save(self.result, self.network, header)
+            save(self.result, self.network, self._header())
         self.fabric.barrier()
         return self.result
 

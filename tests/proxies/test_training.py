@@ -17,7 +17,8 @@ from dasp import Compressor, Gain
 from proxies import snapshot
 from proxies.config import Optimiser, config
 from proxies.data import ahead, batches
-from proxies.trainer import learning_rate, train
+from proxies.network import build
+from proxies.trainer import begin, learning_rate, train
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {
@@ -101,11 +102,23 @@ def test_the_result_is_a_proxy_with_its_origin(tmp_path):
     assert header.data[1]["name"] == "synthetic signals"
     assert header.command == "python -m proxies.train dasp:Compressor"
     assert header.scores["step"] == 3
-    with pytest.raises(ValueError, match="python -m proxies.train dasp:Compressor"):
+    with pytest.raises(ValueError, match=r"python -m proxies\.train dasp:Compressor"):
         proxies.load(path, Gain.controls)
     y = Compressor(gradient="proxy", proxy=loaded)(torch.randn(1, 2, 500), torch.rand(1, 4))
     assert y.isfinite().all()
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_parts_start_from_weights(tmp_path):
+    path = run(tmp_path, {"steps": 1, "validate": 1})
+    kind = {**TINY["network"]}
+    whole = build("series", num_controls=8, networks=[{**kind, "controls": [0, 1, 2, 3]}, {**kind, "controls": [4, 5, 6, 7]}])
+    begin(whole, {"networks.1": str(path)})
+    loaded = proxies.load(path).state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in whole.networks[1].state_dict().items())
+    assert not torch.equal(whole.networks[0].output.weight, loaded["output.weight"])
+    with pytest.raises(ValueError, match=r"^config: initial\.networks\.2 cannot start from"):
+        begin(whole, {"networks.2": str(path)})
 
 
 def test_it_learns(tmp_path):
