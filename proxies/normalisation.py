@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -45,6 +47,18 @@ def unshare(network: nn.Module) -> None:
 
 def _average(x: Tensor) -> Tensor:
     """Mean over the processes, differentiable."""
-    from torch.distributed.nn import functional
+    return _Average.apply(x)  # type: ignore[return-value]
 
-    return functional.all_reduce(x) / torch.distributed.get_world_size()
+
+class _Average(torch.autograd.Function):
+    """The mean of all processes' values; so is its derivative, of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        torch.distributed.all_reduce(total)
+        return total / torch.distributed.get_world_size()
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        return _Average.forward(ctx, g)
