@@ -2,41 +2,71 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from proxies.network import Network, per_sample, with_past
 
 PRESETS: dict[str, dict[str, Any]] = {
     "TCN-100": {"blocks": 4, "growth": 10, "kernel": 5},
     "TCN-300": {"blocks": 4, "growth": 10, "kernel": 13},
     "TCN-1000": {"blocks": 5, "growth": 10, "kernel": 5},
     "TCN-324": {"blocks": 10, "growth": 2, "kernel": 15},
+    "TCN-10": {"blocks": 10, "growth": 2, "kernel": 15},
+    "TCN-20": {"blocks": 20, "growth": 2, "kernel": 15},
+    "TCN-30": {"blocks": 30, "growth": 2, "kernel": 15},
+    "DeepAFx-ST": {"blocks": 4, "growth": 8, "kernel": 13, "channels": 64, "condition": 0, "bias": True, "tanh": False},
 }
-"""The published family: 25,905, 50,737, 33,201 and 162,161 parameters for two controls; receptive fields of 4,445, 13,333,
-44,445 and 14,323 samples."""
+"""Networks of the literature.
+
+- micro-TCN, arXiv:2102.06200: TCN-100, -300, -1000 and -324, named after their receptive fields in milliseconds at 44.1 kHz:
+  4,445, 13,333, 44,445 and 14,323 samples; 25,905, 50,737, 33,201 and 162,161 parameters for two controls.
+- The differentiable mixing console, arXiv:2010.10291: TCN-10, -20 and -30. Published are the three names, the block (convolution,
+  batch normalisation, FiLM, PReLU) and that a multilayer perceptron conditions it; neither widths nor kernels nor dilations
+  nor weights are. A hint: a configuration "30-2-15" in the same author's micro-TCN code, not causal, whose dilations start over
+  every 10 blocks. That the names count blocks, and growth 2, kernel 15, stack 10, is our reading of it; 32 channels and the
+  conditioning are micro-TCN's, and causal is our choice, since equaliser, compressor and reverb are. Receptive fields of
+  14,323, 28,645 and 42,967 samples. So read, TCN-10 is the same network as TCN-324.
+- The neural proxies of DeepAFx-ST, arXiv:2207.08759: receptive field 7,021 samples (292.5 ms at its 24 kHz); 171,137, 164,993
+  and 174,209 parameters for the 18, 6 and 24 controls of its equaliser, compressor and both. There is no conditioning network:
+  controls go straight into each block's FiLM. It let the compressor's makeup gain act outside of the network.
+
+The published code crops or pads the signal once, before the first block, and ours pads each block; they differ in the first
+`receptive_field` samples only.
+"""
+
+LONGEST_FIELD = 1 << 20  # samples; every block pads by its reach, so settings without a bound would be memory without a bound
 
 
 class _Block(nn.Module):
     """Dilated convolution, normalisation, FiLM, PReLU, and a grouped 1x1 residual."""
 
-    def __init__(self, inputs: int, channels: int, kernel: int, dilation: int, condition: int, causal: bool) -> None:
+    def __init__(
+        self, inputs: int, channels: int, kernel: int, dilation: int, condition: int, *, causal: bool, bias: bool
+    ) -> None:
         super().__init__()
-        reach = (kernel - 1) * dilation
-        self.padding = (reach, 0) if causal else (reach // 2, reach - reach // 2)
-        self.convolution = nn.Conv1d(inputs, channels, kernel, dilation=dilation, bias=False)
+        self.reach = (kernel - 1) * dilation
+        self.causal = causal
+        self.convolution = nn.Conv1d(inputs, channels, kernel, dilation=dilation, bias=bias)
         self.normalisation = nn.BatchNorm1d(channels, affine=False)
         self.film = nn.Linear(condition, 2 * channels)
         self.activation = nn.PReLU(channels)
         self.residual = nn.Conv1d(inputs, channels, 1, groups=inputs, bias=False)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        y = self.normalisation(self.convolution(nn.functional.pad(x, self.padding)))
+    def forward(self, x: Tensor, condition: Tensor, state: dict[str, Tensor] | None, key: str) -> Tensor:
+        if self.causal:
+            padded = with_past(x, self.reach, state, key)
+        else:
+            padded = nn.functional.pad(x, (self.reach // 2, self.reach - self.reach // 2))
+        y = self.normalisation(self.convolution(padded))
         scale, shift = self.film(condition).movedim(-1, 1).chunk(2, 1)  # (N, channels, 1 or T)
         return self.activation(y * scale + shift) + self.residual(x)
 
 
-class TCN(nn.Module):
+class TCN(Network):
     """A network called as an effect is: (audio (B, C, T), controls (B, P) or (B, P, frames) in [0, 1]) -> audio (B, C, T).
 
     By default every channel is processed for itself with the same weights, so any number of channels will do; with
@@ -52,9 +82,12 @@ class TCN(nn.Module):
         growth: the dilation of block n is growth^(n mod stack).
         kernel: taps of each convolution.
         channels: width, a multiple of `in_channels`.
-        condition: width of the conditioning vector that every block's FiLM reads.
+        condition: width of the conditioning vector that every block's FiLM reads; 0: it reads the controls themselves.
         stack: blocks after which the dilation starts over.
-        causal: look into the past only; otherwise half of the receptive field lies ahead.
+        causal: look into the past only; otherwise half of the receptive field lies ahead, and the network cannot stream.
+        bias: whether the convolutions have one.
+        skip: add the input to what the blocks make: y = x + network(x).
+        tanh: bound the output to -1 ... 1, last of all.
 
     >>> network = TCN.preset("TCN-100", num_controls=4)
     >>> tuple(network(torch.zeros(2, 2, 1000), torch.rand(2, 4)).shape)
@@ -76,68 +109,57 @@ class TCN(nn.Module):
         condition: int = 32,
         stack: int = 10,
         causal: bool = True,
+        bias: bool = False,
+        skip: bool = False,
+        tanh: bool = True,
     ) -> None:
-        super().__init__()
-        sizes = {"num_controls": num_controls, "in_channels": in_channels, "out_channels": out_channels, "blocks": blocks}
-        sizes |= {"growth": growth, "kernel": kernel, "channels": channels, "condition": condition, "stack": stack}
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"TCN: {name} must be at least 1; got {size}.")
+        super().__init__(locals())
+        self.positive("blocks", "growth", "kernel", "channels", "stack")
         if channels % in_channels:
             raise ValueError(f"TCN: channels must be a multiple of in_channels={in_channels}; got {channels}.")
-        self.num_controls = num_controls
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.kernel = kernel
-        self.dilations = tuple(growth ** (n % stack) for n in range(blocks))
-        self.conditioning = nn.Sequential(
-            nn.Linear(num_controls, 16), nn.ReLU(), nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, condition), nn.ReLU()
-        )
-        widths = [in_channels] + [channels] * (blocks - 1)
-        self.blocks = nn.ModuleList(
-            _Block(w, channels, kernel, d, condition, causal) for w, d in zip(widths, self.dilations, strict=True)
-        )
+        if skip and in_channels != out_channels:
+            raise ValueError(f"TCN: skip adds the input, so out_channels must be in_channels={in_channels}; got {out_channels}.")
+        self.skip, self.tanh = skip, tanh
+        self.conditioning = nn.Sequential()
+        if condition:
+            self.positive("condition")
+            widths = (num_controls, 16, 32, condition)
+            for inputs, outputs in itertools.pairwise(widths):
+                self.conditioning.extend((nn.Linear(inputs, outputs), nn.ReLU()))
+        self.blocks = nn.ModuleList()
+        self.dilations: tuple[int, ...] = ()
+        for n in range(blocks):
+            self.dilations += (growth ** (n % stack),)
+            if self.receptive_field > LONGEST_FIELD:
+                raise ValueError(f"TCN: the receptive field may be {LONGEST_FIELD} samples; it is longer with {n + 1} blocks.")
+            inputs = channels if n else in_channels
+            width = condition or num_controls
+            self.blocks.append(_Block(inputs, channels, kernel, self.dilations[n], width, causal=causal, bias=bias))
         self.output = nn.Conv1d(channels, out_channels, 1)
 
     @classmethod
-    def preset(cls, name: str, num_controls: int = 2) -> TCN:
-        """A published network by name: TCN-100, TCN-300, TCN-1000 or TCN-324."""
+    def preset(cls, name: str, num_controls: int = 2, **settings: Any) -> TCN:
+        """A network of the literature by its name in PRESETS.
+
+        Args:
+            name: TCN-100, TCN-300, TCN-1000, TCN-324 (micro-TCN), TCN-10, TCN-20, TCN-30 (differentiable mixing console, as we
+                read it), DeepAFx-ST. See PRESETS for what is published of each.
+            num_controls: P.
+            settings: arguments of the constructor that differ from the preset's, such as `in_channels` or `skip`.
+        """
         if name not in PRESETS:
             raise ValueError(f"TCN: no preset {name!r}; there are {', '.join(PRESETS)}.")
-        return cls(num_controls, **PRESETS[name])
+        return cls(num_controls, **PRESETS[name] | settings)
 
     @property
     def receptive_field(self) -> int:
-        """Samples of the input that one sample of the output depends on, itself included."""
-        return 1 + (self.kernel - 1) * sum(self.dilations)
+        return 1 + (self.settings["kernel"] - 1) * sum(self.dilations)
 
-    def forward(self, x: Tensor, controls: Tensor) -> Tensor:
-        """Process audio.
-
-        Args:
-            x: audio (B, C, T), C a multiple of `in_channels`, of the network's own dtype.
-            controls: (B, P) or (B, P, frames) in [0, 1].
-
-        Returns:
-            audio (B, C / in_channels * out_channels, T), within -1 and 1.
-
-        Raises:
-            ValueError: a shape is wrong; the message has what was expected.
-        """
-        if x.ndim != 3 or x.shape[1] % self.in_channels:
-            width = "C" if self.in_channels == 1 else f"a multiple of {self.in_channels}"
-            raise ValueError(f"TCN: expected audio (B, {width}, T); got {tuple(x.shape)}.")
-        if controls.ndim not in (2, 3) or controls.shape[:2] != (len(x), self.num_controls):
-            shape = f"({len(x)}, {self.num_controls})"
-            raise ValueError(f"TCN: expected controls {shape} or {shape[:-1]}, frames); got {tuple(controls.shape)}.")
-        controls = controls.to(x.dtype)
-        if controls.ndim == 3:
-            controls = nn.functional.interpolate(controls, x.shape[2], mode="linear", align_corners=False).movedim(1, 2)
-        else:
-            controls = controls[:, None]
-        groups = x.shape[1] // self.in_channels
-        condition = self.conditioning(controls).repeat_interleave(groups, 0)
-        y = x.reshape(-1, self.in_channels, x.shape[2])
-        for block in self.blocks:
-            y = block(y, condition)
-        return torch.tanh(self.output(y)).reshape(len(x), groups * self.out_channels, x.shape[2])
+    def process(self, x: Tensor, controls: Tensor, state: dict[str, Tensor] | None) -> Tensor:
+        condition = self.conditioning(per_sample(controls, x.shape[2]).movedim(1, 2))  # (N, 1 or T, condition)
+        y = x
+        for n, block in enumerate(self.blocks):
+            y = block(y, condition, state, f"block {n}")
+        y = self.output(y)
+        y = x + y if self.skip else y
+        return torch.tanh(y) if self.tanh else y

@@ -18,6 +18,7 @@ BLIND = {"dasp.atoms": ("dasp.atoms",), "dasp.param": (), "dasp.automation": ()}
 # A package -> the only modules that may import it.
 KERNELS = tuple(f"dasp.atoms.gpu.{path.stem}" for path in (ROOT / "dasp" / "atoms" / "gpu").glob("*.py"))
 DOORS = {"pedalboard": ("dasp.blackbox",), "torchaudio": ("dasp._torchaudio",), "triton": KERNELS}
+DOORS["safetensors"] = ("proxies.checkpoint",)
 NUMERIC = {"torch", "numpy"}
 LONGEST = 400
 
@@ -96,6 +97,7 @@ def test_imports_point_down(module):
         ("dasp.effects.gain", "from pedalboard import Gain", "only dasp.blackbox"),
         ("mixing.audio", "import importlib\nimportlib.import_module('torchaudio')", "only dasp._torchaudio"),
         ("mixing.audio", "import librosa", "neither"),
+        ("proxies.tcn", "from safetensors.torch import load", "only proxies.checkpoint"),
         ("dasp.atoms.biquad", "import triton", "only dasp.atoms.gpu"),
         ("mixing.audio", "from tests.conftest import x", "neither"),
         ("dasp.atoms.biquad", "from dasp.effect import Effect", "knows no effect"),
@@ -138,7 +140,8 @@ def test_files_are_small():
 LOADED = """
 import sys
 import {package}
-optional = {{"pedalboard", "scipy", "torchaudio", "matplotlib", "soundfile", "click", "rich", "mixing", "dasp.atoms.gpu"}}
+optional = {{"pedalboard", "safetensors", "scipy", "torchaudio", "matplotlib", "soundfile", "click", "rich"}}
+optional |= {{"mixing", "dasp.atoms.gpu"}}
 optional -= {{"{package}"}}
 print(*sorted(optional & set(sys.modules)))
 print("torch" in sys.modules)

@@ -7,12 +7,18 @@ import torch
 
 from proxies import TCN
 
-PUBLISHED = {
-    "TCN-100": (25_905, 4_445),
-    "TCN-300": (50_737, 13_333),
-    "TCN-1000": (33_201, 44_445),
-    "TCN-324": (162_161, 14_323),
+PUBLISHED = {  # preset, controls: parameters, receptive field
+    ("TCN-100", 2): (25_905, 4_445),
+    ("TCN-300", 2): (50_737, 13_333),
+    ("TCN-1000", 2): (33_201, 44_445),
+    ("TCN-324", 2): (162_161, 14_323),
+    ("DeepAFx-ST", 18): (171_137, 7_021),
+    ("DeepAFx-ST", 6): (164_993, 7_021),
+    ("DeepAFx-ST", 24): (174_209, 7_021),
 }
+# Fields of the networks that are our reading of what was not published, from 1 + 14 taps * 1,023 for each ten blocks.
+READ = {("TCN-10", 2): 14_323, ("TCN-20", 2): 28_645, ("TCN-30", 2): 42_967}
+FIELDS = {preset: field for preset, (_, field) in PUBLISHED.items()} | READ
 
 
 @pytest.fixture(autouse=True)
@@ -34,19 +40,50 @@ def reach(network: TCN, samples: int, at: int) -> torch.Tensor:
     return x.grad[0, 0].nonzero()[:, 0]
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_published_size(name):
-    assert sum(p.numel() for p in TCN.preset(name, num_controls=2).parameters()) == PUBLISHED[name][0]
+def name_of(preset) -> str:
+    return "-".join(map(str, preset))
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_published_receptive_field(name):
-    field = PUBLISHED[name][1]
-    network = TCN.preset(name)
+@pytest.mark.parametrize("preset", PUBLISHED, ids=name_of)
+def test_published_size(preset):
+    assert sum(p.numel() for p in TCN.preset(*preset).parameters()) == PUBLISHED[preset][0]
+
+
+@pytest.mark.parametrize("preset", FIELDS, ids=name_of)
+def test_published_receptive_field(preset):
+    field = FIELDS[preset]
+    network = TCN.preset(*preset, channels=2)  # the width is not part of it
     assert network.receptive_field == field
     touched = reach(network, field + 50, at=field + 20)
     assert touched.min() == 21
     assert touched.max() == field + 20
+
+
+def test_a_preset_is_a_start():
+    network = TCN.preset("TCN-20", 5, causal=False, skip=True)
+    assert network.description == {
+        "kind": "tcn", "num_controls": 5, "in_channels": 1, "out_channels": 1, "blocks": 20, "growth": 2, "kernel": 15,
+        "channels": 32, "condition": 32, "stack": 10, "causal": False, "bias": False, "skip": True, "tanh": True,
+    }  # fmt: skip
+
+
+def test_conditioning_without_a_network_of_its_own():
+    network, x = small(condition=0), torch.randn(1, 1, 30, dtype=torch.float64)
+    assert network.blocks[0].film.in_features == 3
+    still, moving = torch.rand(1, 3, dtype=torch.float64), torch.rand(1, 3, 4, dtype=torch.float64)
+    assert network(x, still).shape == network(x, moving).shape == x.shape
+
+
+def test_skip_adds_the_input_before_the_output_is_bounded():
+    network = small(tanh=False)
+    other = small(skip=True, tanh=False)
+    bounded = small(skip=True)
+    other.load_state_dict(network.state_dict())
+    bounded.load_state_dict(network.state_dict())
+    x, u = torch.randn(2, 3, 50, dtype=torch.float64), torch.rand(2, 3, dtype=torch.float64)
+    torch.testing.assert_close(other(x, u), x + network(x, u), atol=1e-12, rtol=0)
+    torch.testing.assert_close(bounded(x, u), other(x, u).tanh(), atol=1e-12, rtol=0)
+    assert other(5 * x, u).abs().max() > 1 > bounded(5 * x, u).abs().max()
 
 
 def test_dilation_starts_over_after_a_stack():
@@ -146,8 +183,12 @@ def test_copies_and_state():
         (lambda: small()(torch.zeros(1, 1, 9), torch.zeros(1, 2)), r"controls \(1, 3\) or \(1, 3, frames\); got \(1, 2\)"),
         (lambda: small()(torch.zeros(2, 1, 9), torch.zeros(1, 3)), r"controls \(2, 3\) or \(2, 3, frames\); got \(1, 3\)"),
         (lambda: TCN.preset("TCN-200"), "no preset 'TCN-200'; there are TCN-100, TCN-300, TCN-1000, TCN-324"),
-        (lambda: TCN(0), "num_controls must be at least 1; got 0"),
+        (lambda: TCN(0), "num_controls must be an integer of at least 1; got 0"),
         (lambda: TCN(1, in_channels=3, channels=8), "multiple of in_channels=3; got 8"),
+        (lambda: TCN(1, in_channels=2, skip=True), "out_channels must be in_channels=2; got 1"),
+        (lambda: TCN(1, kernel=2.0), "kernel must be an integer of at least 1; got 2.0"),
+        (lambda: TCN(1, condition=-1), "condition must be an integer of at least 1; got -1"),
+        (lambda: TCN(1, blocks=7), "may be 1048576 samples; it is longer with 7 blocks"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(call, sentence):
