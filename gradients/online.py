@@ -106,13 +106,21 @@ class OnlineAdaptation:
     def _student(self, name: str, proxy: Fn, x: Tensor) -> _Student:
         key = _key(proxy)
         if key not in self._students:
-            module = proxy if isinstance(proxy, nn.Module) else getattr(proxy, "module", lambda: None)()
-            if not isinstance(module, nn.Module) or not any(True for _ in module.parameters()):
-                raise TypeError(
-                    f"{name}: OnlineAdaptation needs a proxy with parameters, a torch.nn.Module; got {type(proxy).__name__}."
-                )
+            module = module_of(name, proxy)
             self._students[key] = _Student(module, x.device, self.lr)
         return self._students[key]
+
+
+def module_of(name: str, proxy: Fn) -> nn.Module:
+    """The module that a proxy is, or that its method `module` gives.
+
+    Raises:
+        TypeError: there is none, or it has no parameters.
+    """
+    module = proxy if isinstance(proxy, nn.Module) else getattr(proxy, "module", lambda: None)()
+    if not isinstance(module, nn.Module) or next(module.parameters(), None) is None:
+        raise TypeError(f"{name}: OnlineAdaptation needs a proxy with parameters, a torch.nn.Module; got {type(proxy).__name__}.")
+    return module
 
 
 def _key(proxy: Fn) -> Any:
