@@ -7,48 +7,19 @@ import sys
 
 import pytest
 import torch
+from shipping import ship, shipped
 
 import dasp
 import dasp.trained
 import proxies
 from dasp.testing import music
-from proxies import Header, control_table
-
-RATE = 44100
-
-
-def ship(folder, effect, name=None, rate=RATE, seed=0, **changes):
-    """A small network with weights of chance as the shipped proxy of an effect."""
-    torch.manual_seed(seed)
-    network = proxies.build("tcn", num_controls=len(effect.controls), blocks=1, channels=4, kernel=3).eval()
-    fields = {
-        "effect": f"dasp:{effect.name}",
-        "controls": control_table(effect.controls),
-        "sample_rate": float(rate),
-        "channels": None,
-        "network": network.description,
-        "receptive_field": network.receptive_field,
-        "level_db": (-40.0, 0.0),
-        "scores": {},
-        "command": f"python -m proxies.train dasp:{effect.name}",
-        "seed": seed,
-        "data": (),
-        "licence": "CC0-1.0",
-    }
-    path = folder / f"{name or effect.name}.safetensors"
-    proxies.save(path, network, Header(**{**fields, **changes}))
-    return path
+from proxies import control_table
 
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
     """A folder of shipped weights: Compressor, ParametricEQ and Reverb."""
-    for seed, cls in enumerate((dasp.Compressor, dasp.ParametricEQ, dasp.Reverb)):
-        ship(tmp_path, cls(), seed=seed)
-    monkeypatch.setattr("proxies.checkpoint.WEIGHTS", tmp_path)
-    monkeypatch.setattr("dasp.effect.SHIPPED", frozenset(p.stem for p in tmp_path.glob("*.safetensors")))
-    monkeypatch.setattr("dasp.trained._networks", {})
-    return tmp_path
+    return shipped(tmp_path, monkeypatch, 44100)
 
 
 def controls(effect, batch=1):
