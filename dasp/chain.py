@@ -108,8 +108,8 @@ class Compound(Effect):
             return view
 
         steps = tuple(q.step for q in self.controls)
-        proxy, remedy = self.proxy_view(), self._remedy()
-        return Target(self.name, composed("whitebox"), composed("blackbox"), proxy, self.training, steps, remedy=remedy)
+        white, black = composed("whitebox"), composed("blackbox")
+        return Target(self.name, white, black, self.proxy_view(), self.training, steps, remedy=self._remedy)
 
     def proxy_view(self) -> Callable[..., Tensor] | None:
         """A proxy of the whole where there is one, given or shipped; else those of the effects, if all have one."""
@@ -120,7 +120,8 @@ class Compound(Effect):
 
     @property
     def path(self) -> str:
-        return f"dasp:{self.name}({', '.join(e.path.removeprefix('dasp:') for e in self)})"
+        parts = (e.path.removeprefix("dasp:") for e in self)
+        return f"dasp:{self.name}({', '.join(p if p.endswith(')') else f'{p}()' for p in parts)})"
 
     def _remedy(self) -> str:
         return " ".join(f"{e.name}: {e._remedy()}" for e in self if e.proxy_view() is None)

@@ -168,7 +168,7 @@ class Effect(nn.Module):
         steps = tuple(q.step for q in self.controls)
         white = None if type(self).dsp is None else self._whitebox
         rises = None if type(self).plugin is None else self._rises
-        return Target(self.name, white, self._blackbox, self.proxy_view(), self.training, steps, rises, self._remedy())
+        return Target(self.name, white, self._blackbox, self.proxy_view(), self.training, steps, rises, self._remedy)
 
     @property
     def path(self) -> str:
@@ -188,7 +188,7 @@ class Effect(nn.Module):
         given = (self.shipped or None) if self.proxy is None else self.proxy
         if not isinstance(given, str):
             return given
-        return Trained(self.name, given, self.controls, self.sample_rate, training_command(self.path, self.sample_rate))
+        return Trained(self.name, given, self.controls, self.sample_rate, self.path)
 
     def _remedy(self) -> str:
         """What to do where there is no proxy."""

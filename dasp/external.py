@@ -74,7 +74,9 @@ class External(Effect):
 
     @property
     def path(self) -> str:
-        return self.source.what if self.source.is_file else f"dasp:external({self.source.what!r})"
+        source, options = self.source, {k: v for k, v in self.settings.items() if v != type(self).options[k]}
+        named = {"plugin_name": source.plugin_name, "ranges": dict(source.ranges), "controls": source.controls, **options}
+        return f"dasp:external({', '.join([repr(source.what), *(f'{k}={v!r}' for k, v in named.items() if v)])})"
 
     @property
     def shipped(self) -> str:

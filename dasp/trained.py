@@ -68,14 +68,14 @@ class Trained:
         reference: what `proxies.load` takes.
         controls: the effect's table, which must be the one of the training.
         sample_rate: the effect's, in Hz, which must be that of the training.
-        command: what trains other weights.
+        path: the effect's import path.
     """
 
     effect: str
     reference: str
     controls: tuple[Param, ...]
     sample_rate: float
-    command: str
+    path: str
 
     @property
     def key(self) -> str:
@@ -95,7 +95,8 @@ class Trained:
             raise ValueError(
                 f"{self.effect}: its proxy {self.reference} is of {header.sample_rate:g} Hz and the effect of "
                 f"{self.sample_rate:g} Hz; make the effect with sample_rate={header.sample_rate:g} and resample the audio, take "
-                f"another gradient ('autodiff', 'spsa', 'fd'), or train a proxy at this rate: {self.command}"
+                f"another gradient ('autodiff', 'spsa', 'fd'), or train a proxy at this rate: "
+                f"{training_command(self.path, self.sample_rate)}"
             )
         if not torch.compiler.is_compiling():
             header.check(self.controls)

@@ -32,7 +32,7 @@ class Target:
         steps: for each control the step in [0, 1] at which differences of the black box are best; empty where nobody measured.
         rises: (x (B, C, T), probes (N, B, P[, frames]), y (B, C', T), g (B, C', T), **aux) -> (N, B) float64, the inner products
             <blackbox(x, probe) - y, g> of N probes of each item; None: `blackbox` on copies of the audio gives them.
-        remedy: what to do where there is no proxy, for the error message.
+        remedy: () -> what to do where there is no proxy, for the error message.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Target:
     training: bool = False
     steps: tuple[float, ...] = ()
     rises: Callable[..., Tensor] | None = None
-    remedy: str = "Pass proxy=a trained network to the effect."
+    remedy: Callable[[], str] = lambda: "Pass proxy=a trained network to the effect."
 
     def view(self, kind: str, asked_by: str) -> Fn:
         """The function behind one view. One that has a method `prepare` (a network that is yet to be loaded) is told that it will
@@ -56,7 +56,7 @@ class Target:
         function = getattr(self, kind)
         if function is None:
             have = [k for k in VIEWS if getattr(self, k) is not None]
-            hint = f" {self.remedy}" if kind == "proxy" else ""
+            hint = f" {self.remedy()}" if kind == "proxy" else ""
             raise ValueError(
                 f"{self.name}: {asked_by} needs a {kind} view, and this effect has "
                 f"{' and '.join(have) if have else 'none'} only.{hint}"

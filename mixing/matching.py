@@ -112,11 +112,12 @@ def match(
         if strategy is not None and not (isinstance(strategy, Proxy | Hybrid) and end.proxy_view() is None):
             end = Chain(end, gradient=strategy)
 
-        def under(effect: Effect | None) -> Effect | None:
-            return effect if strategy is None or effect is None else Chain(effect, gradient=strategy)
+        def under(effect: Effect) -> Effect:
+            return effect if strategy is None else Chain(effect, gradient=strategy)
 
+        inserts = strip(tuple(effects), rate)
         buses = {"reverb": under(Reverb(rate))} if reverb else {}
-        return Console(under(strip(tuple(effects), rate)), buses, end if with_master else None)
+        return Console(None if inserts is None else under(inserts), buses, end if with_master else None)
 
     foreign = _is_foreign(console(None, False), moved, reference, linear, settings if steps != 0 else None)
     with_master = foreign if master == "auto" else bool(master)

@@ -135,6 +135,15 @@ def test_an_effect_without_weights_says_how_to_get_them(weights):
         Compressor(gradient="proxy")(music(), torch.rand(1, 4))
 
 
+def test_the_import_path_makes_the_effect_again():
+    from proxies.teacher import made
+
+    chain = dasp.Chain(dasp.Compressor(), dasp.Reverb(freeze_mode=1.0), dasp.external("Gain", ranges={"gain_db": (-6.0, 6.0)}))
+    for effect in (dasp.Compressor(), dasp.Panner(law="linear"), dasp.ChannelStrip(), chain):
+        again = made(effect.path)
+        assert type(again) is type(effect) and again.path == effect.path and again.controls == effect.controls
+
+
 def test_a_name_or_a_file(weights, tmp_path, monkeypatch):
     x, u = music().float(), torch.rand(1, 4)
     path = ship(tmp_path, dasp.Compressor(), name="mine", seed=9)

@@ -58,12 +58,12 @@ class Noise:
 
 
 def cases(count=24, samples=4096):
-    return draw(Noise(), source(), count, samples, 1, 0, 0.05)
+    return list(draw(Noise(), source(), count, samples, 1, 0, 0.05))
 
 
 @pytest.mark.parametrize("whitebox", [white, None], ids=["white box", "differences"])
 def test_a_network_that_is_the_effect_has_no_error(whitebox):
-    scores = score(EFFECT, source(whitebox), cases())
+    scores = score(EFFECT, source(whitebox), cases(), 24)
     tight = 1e-4 if whitebox else 2e-2  # differences of a float32 box
     assert scores["esr"] < 1e-10 and scores["mr_stft"] < 1e-4 and scores["mean_absolute_error"] < 1e-6
     for kind in ("mr_stft", "mse"):
@@ -77,7 +77,7 @@ def test_a_network_that_is_the_effect_has_no_error(whitebox):
 
 
 def test_a_gain_of_1_1_is_an_error_of_a_tenth_everywhere():
-    scores = score(Known(gain=1.1), source(), cases())
+    scores = score(Known(gain=1.1), source(), cases(), 24)
     assert math.isclose(scores["esr"], 0.01, rel_tol=1e-3)
     assert math.isclose(scores["esr_p90"], 0.01, rel_tol=1e-3)
     for error in scores["jacobian_error"].values():
@@ -97,7 +97,7 @@ def test_a_network_with_the_wrong_sign_is_found_by_its_control():
         def process(self, x, controls, state):
             return super().process(x, torch.cat([controls[:, :1], 1 - controls[:, 1:]], 1), state)
 
-    scores = score(Backwards(), source(), cases())
+    scores = score(Backwards(), source(), cases(), 24)
     by_control = scores["gradient"]["mse"]["controls"]
     assert by_control["drive"] > 0.8 and by_control["level"] < -0.9
     assert scores["jacobian_error"]["level"] > 3.9  # (-1 - 1)^2
@@ -108,30 +108,31 @@ def test_cases_where_the_effect_does_nothing_do_not_count():
     x = 1e-4 * torch.ones(1, 1, 4096)  # the curve is straight there
     still, acting = torch.tensor([[0.0, 0.5]]), torch.tensor([[0.9, 0.9]])
     both = [Case(x, u.double(), acting.double() / 2) for u in (still, acting)]
-    scores = score(EFFECT, source(), both)
+    scores = score(EFFECT, source(), both, 2)
     assert (scores["cases"], scores["left_out"]) == (1, 1)
+    assert score(EFFECT, source(), [*both, *both], 2)["left_out"] == 2
     with pytest.raises(ValueError, match="all of 1 cases"):
-        score(EFFECT, source(), both[:1])
+        score(EFFECT, source(), both[:1], 2)
 
 
 def test_a_control_with_a_surrogate_derivative_is_left_out():
     table = (TABLE[0], Control("level", 0.5, 50.0, "log", surrogate="straight through"))
-    drawn = draw(Noise(), source(table=table), 8, 2048, 1, 0, 0.05)
+    drawn = list(draw(Noise(), source(table=table), 8, 2048, 1, 0, 0.05))
     assert all(torch.equal(c.controls[0, 1], c.goal[0, 1]) for c in drawn)
-    scores = score(EFFECT, source(table=table), drawn)
+    scores = score(EFFECT, source(table=table), drawn, 8)
     assert list(scores["jacobian_error"]) == ["drive"]
     assert scores["gradient"]["mse"]["relative_error"] < 1e-4
 
 
 def test_regions_are_thirds_in_the_controls_unit():
-    rows = [r for r in score(EFFECT, source(), cases())["regions"] if r["control"] == "level"]
+    rows = [r for r in score(EFFECT, source(), cases(), 24)["regions"] if r["control"] == "level"]
     assert [r["third"] for r in rows] == ["low", "middle", "high"]
     torch.testing.assert_close(torch.tensor([r["from"] for r in rows]), 0.5 * 100 ** torch.tensor([0, 1 / 3, 2 / 3]))
-    assert sum(r["cases"] for r in rows) == score(EFFECT, source(), cases())["cases"]
+    assert sum(r["cases"] for r in rows) == score(EFFECT, source(), cases(), 24)["cases"]
 
 
 def test_cases_are_reproducible_and_cover_the_table():
-    first, again, other = (draw(Noise(), source(), 64, 64, 2, seed, 0.005) for seed in (0, 0, 1))
+    first, again, other = (list(draw(Noise(), source(), 64, 64, 2, seed, 0.005)) for seed in (0, 0, 1))
     assert all(torch.equal(a.x, b.x) and torch.equal(a.controls, b.controls) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0].controls, other[0].controls) and first[0].x.shape == (1, 2, 64)
     u = torch.cat([c.controls for c in first])
