@@ -58,18 +58,18 @@ class Network(nn.Module):
         for name in ("num_controls", "in_channels", "out_channels"):
             setattr(self, name, self.settings.get(name, 1))
         self.causal = self.settings.get("causal", True)
-        self.positive("num_controls", "in_channels", "out_channels")
+        self.at_least(1, "num_controls", "in_channels", "out_channels")
 
-    def positive(self, *names: str) -> None:
+    def at_least(self, low: int, *names: str) -> None:
         """Check settings that are sizes.
 
         Raises:
-            ValueError: one is not an integer of at least 1.
+            ValueError: one is not an integer of at least `low`.
         """
         for name in names:
-            size = self.settings.get(name, 1)
-            if type(size) is not int or size < 1:
-                raise ValueError(f"{self.name}: {name} must be an integer of at least 1; got {size!r}.")
+            size = self.settings.get(name, low)
+            if type(size) is not int or size < low:
+                raise ValueError(f"{self.name}: {name} must be an integer of at least {low}; got {size!r:.100}.")
 
     @property
     def name(self) -> str:

@@ -114,7 +114,8 @@ class TCN(Network):
         tanh: bool = True,
     ) -> None:
         super().__init__(locals())
-        self.positive("blocks", "growth", "kernel", "channels", "stack")
+        self.at_least(1, "blocks", "growth", "kernel", "channels", "stack")
+        self.at_least(0, "condition")
         if channels % in_channels:
             raise ValueError(f"TCN: channels must be a multiple of in_channels={in_channels}; got {channels}.")
         if skip and in_channels != out_channels:
@@ -122,7 +123,6 @@ class TCN(Network):
         self.skip, self.tanh = skip, tanh
         self.conditioning = nn.Sequential()
         if condition:
-            self.positive("condition")
             widths = (num_controls, 16, 32, condition)
             for inputs, outputs in itertools.pairwise(widths):
                 self.conditioning.extend((nn.Linear(inputs, outputs), nn.ReLU()))

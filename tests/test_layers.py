@@ -18,8 +18,12 @@ BLIND = {"dasp.atoms": ("dasp.atoms",), "dasp.param": (), "dasp.automation": ()}
 # A package -> the only modules that may import it.
 KERNELS = tuple(f"dasp.atoms.gpu.{path.stem}" for path in (ROOT / "dasp" / "atoms" / "gpu").glob("*.py"))
 DOORS = {"pedalboard": ("dasp.blackbox",), "torchaudio": ("dasp._torchaudio",), "triton": KERNELS}
-DOORS["safetensors"] = ("proxies.checkpoint",)
+DOORS["safetensors"] = ("proxies.checkpoint", "proxies.snapshot")
 NUMERIC = {"torch", "numpy"}
+# A layer -> the extras whose packages it may import, where they are used.
+EXTRAS = {"proxies": ("train",), "mixing": ("mixing", "train")}
+# Packages that are imported under another name than they are installed by.
+IMPORTED_AS = {"PyYAML": "yaml", "lightning-fabric": "lightning_fabric"}
 LONGEST = 400
 
 
@@ -51,15 +55,16 @@ def imports(source: str, package: str) -> set[str]:
 
 
 def declared(*extras: str) -> set[str]:
-    """Packages of these extras in pyproject.toml; each is imported under its own name."""
+    """Import names of the packages of these extras in pyproject.toml."""
     table = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    return {entry.split(">")[0].split("[")[0] for extra in extras for entry in table[extra]} - {"dasp-toolkit"}
+    packages = {entry.split(">")[0].split("[")[0] for extra in extras for entry in table[extra]} - {"dasp-toolkit"}
+    return {IMPORTED_AS.get(package, package) for package in packages}
 
 
 def complaints(module: str, names: set[str]) -> list[str]:
     """What is wrong with a module's imports."""
     layer = module.split(".")[0]
-    third_party = NUMERIC | (declared("mixing", "train") if layer == "mixing" else set())
+    third_party = NUMERIC | declared(*EXTRAS.get(layer, ()))
     wrong = []
     for name in sorted(names):
         top = name.split(".")[0]
@@ -97,7 +102,9 @@ def test_imports_point_down(module):
         ("dasp.effects.gain", "from pedalboard import Gain", "only dasp.blackbox"),
         ("mixing.audio", "import importlib\nimportlib.import_module('torchaudio')", "only dasp._torchaudio"),
         ("mixing.audio", "import librosa", "neither"),
-        ("proxies.tcn", "from safetensors.torch import load", "only proxies.checkpoint"),
+        ("proxies.tcn", "from safetensors.torch import load", "only proxies.checkpoint and proxies.snapshot"),
+        ("proxies.train", "import matplotlib", "neither"),
+        ("proxies.train", "from dasp import Compressor", "not below"),
         ("dasp.atoms.biquad", "import triton", "only dasp.atoms.gpu"),
         ("mixing.audio", "from tests.conftest import x", "neither"),
         ("dasp.atoms.biquad", "from dasp.effect import Effect", "knows no effect"),
@@ -118,6 +125,7 @@ def test_a_wrong_import_is_found(module, source, word):
         ("dasp.effects.gain", "from ..atoms.level import db_to_gain\nfrom gradients import SPSA"),
         ("dasp.atoms.biquad", "from . import _library\nfrom gradients.batching import batched"),
         ("mixing.audio", "import soundfile, soxr, dasp"),
+        ("proxies.config", "def f():\n    import yaml, lightning_fabric"),
     ],
 )
 def test_a_right_import_passes(module, source):
@@ -141,7 +149,7 @@ LOADED = """
 import sys
 import {package}
 optional = {{"pedalboard", "safetensors", "scipy", "torchaudio", "matplotlib", "soundfile", "click", "rich"}}
-optional |= {{"mixing", "dasp.atoms.gpu"}}
+optional |= {{"mixing", "dasp.atoms.gpu", "auraloss", "lightning_fabric", "tensorboard", "yaml", "soxr"}}
 optional -= {{"{package}"}}
 print(*sorted(optional & set(sys.modules)))
 print("torch" in sys.modules)

@@ -187,7 +187,7 @@ def test_copies_and_state():
         (lambda: TCN(1, in_channels=3, channels=8), "multiple of in_channels=3; got 8"),
         (lambda: TCN(1, in_channels=2, skip=True), "out_channels must be in_channels=2; got 1"),
         (lambda: TCN(1, kernel=2.0), "kernel must be an integer of at least 1; got 2.0"),
-        (lambda: TCN(1, condition=-1), "condition must be an integer of at least 1; got -1"),
+        (lambda: TCN(1, condition=-1), "condition must be an integer of at least 0; got -1"),
         (lambda: TCN(1, blocks=7), "may be 1048576 samples; it is longer with 7 blocks"),
     ],
 )

@@ -1,0 +1,83 @@
+"""From controls to the numbers that a head works with, and curves of one variable whose shape such numbers give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+HOP = 32  # samples for which controls that vary are held, as a plugin takes new ones between blocks only
+
+
+class Reader(nn.Module):
+    """values(u) = start + linear map of u + two hidden layers of u, the latter silent at first.
+
+    Logarithms of what a plugin computes (a time constant, a frequency, a gain) are mostly linear in its controls, so the hidden
+    layers have only the rest to learn.
+
+    Args:
+        num_controls: P.
+        start: the values before training.
+        width: of the hidden layers.
+    """
+
+    def __init__(self, num_controls: int, start: Sequence[float], width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(num_controls, len(start))
+        first, second = nn.Linear(num_controls, width), nn.Linear(width, width)
+        self.hidden = nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), nn.Linear(width, len(start), bias=False))
+        nn.init.zeros_(self.linear.weight)
+        self.linear.bias = nn.Parameter(torch.tensor(start, dtype=self.linear.weight.dtype, device=self.linear.weight.device))
+        nn.init.zeros_(self.hidden[-1].weight)  # type: ignore[arg-type]
+
+    def forward(self, controls: Tensor, samples: int) -> Tensor:
+        """Controls (N, P) -> values (N, n, 1); (N, P, frames) -> (N, n, samples), held for HOP samples or a frame each."""
+        if controls.ndim == 2:
+            return self._values(controls)[..., None]
+        frames = controls.shape[2]
+        hop = max(1, min(HOP, samples // frames))
+        grid = nn.functional.interpolate(controls, -(-samples // hop), mode="linear", align_corners=False)
+        return self._values(grid.movedim(1, 2)).movedim(2, 1).repeat_interleave(hop, 2)[..., :samples]
+
+    def _values(self, controls: Tensor) -> Tensor:
+        u = 2 * controls - 1
+        return self.linear(u) + self.hidden(u)
+
+
+class Curve(nn.Module):
+    """f(v) = slope v + offset + sum of a_k phi(s_k exp(b_k) v + c_k), all but the signs s_k read from the controls.
+
+    Args:
+        num_controls: P.
+        units: terms of the sum.
+        kind: phi, "tanh" or "hinge" (the positive part). Hinges point to both sides by turns.
+        low, high: the range over which hinges are spread at first.
+        slope: before training, when all a_k are 0.
+        width: of the Reader.
+        offset: whether f has one; otherwise f(0) = 0.
+    """
+
+    def __init__(
+        self, num_controls: int, units: int, kind: str, low: float, high: float, slope: float, width: int, offset: bool
+    ) -> None:
+        super().__init__()
+        if kind not in ("tanh", "hinge"):
+            raise ValueError(f"Curve: kind is 'tanh' or 'hinge'; got {kind!r}.")
+        self.kind, self.units, self.offset = kind, units, offset
+        sign = [1.0 if kind == "tanh" or k % 2 == 0 else -1.0 for k in range(units)]
+        self.signs: Tensor
+        self.register_buffer("signs", torch.tensor(sign)[None, :, None, None], persistent=False)
+        places = [low + (high - low) * (k + 0.5) / units for k in range(units)]
+        steepness = [0.0 if kind == "hinge" else k / units for k in range(units)]
+        shift = [-s * p if kind == "hinge" else 0.0 for s, p in zip(sign, places, strict=True)]
+        self.reader = Reader(num_controls, [slope, 0.0, *([0.0] * units), *steepness, *shift], width)
+
+    def forward(self, v: Tensor, controls: Tensor) -> Tensor:
+        """v (N, C, T) and controls (N, P) or (N, P, frames) -> f(v), (N, C, T)."""
+        values = self.reader(controls, v.shape[2])[:, :, None]  # (N, n, 1, 1 or T)
+        slope, offset, a, b, c = values.split([1, 1, self.units, self.units, self.units], 1)
+        phi = torch.tanh if self.kind == "tanh" else torch.relu
+        bent = phi(self.signs * b.exp() * v[:, None] + c)
+        y = slope[:, 0] * v + (a * bent).sum(1)
+        return y + offset[:, 0] if self.offset else y - (a * phi(c)).sum(1)
