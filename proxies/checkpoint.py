@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from proxies.network import Network, build, kinds
 
 WEIGHTS = Path(__file__).with_name("weights")
 SUFFIX = ".safetensors"
-LARGEST_FILE = 1 << 30  # bytes
+LARGEST_FILE = 1 << 28  # bytes
 LONGEST_TABLE = 1 << 20  # bytes of the table before the weights; the header is in it
 SPARE = 1 << 22  # elements that a network may hold beside those of its file: constant buffers
 
@@ -64,8 +65,8 @@ def load(name_or_path: str | os.PathLike, controls: Sequence[Any] | None = None)
             (`Compressor.controls`); None: not compared.
 
     Returns:
-        the network in float32, in evaluation mode, its parameters without gradients (its output has one in audio and
-        controls), with `.header`.
+        the network on the CPU, in float32, in evaluation mode, its parameters without gradients (its output has one in audio
+        and controls), with `.header`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -84,6 +85,23 @@ def load(name_or_path: str | os.PathLike, controls: Sequence[Any] | None = None)
     network.load_state_dict(state)
     network.header = header
     return network.eval().requires_grad_(False)
+
+
+def write_scores(name_or_path: str | os.PathLike, scores: dict[str, Any]) -> Path:
+    """Replace the scores in a file's header; the weights stay as they are, float16 ones too.
+
+    Raises:
+        as `load`; ValueError: the scores are not what a header holds.
+    """
+    from safetensors import safe_open
+
+    path = _found(name_or_path)
+    network = load(path)
+    assert network.header is not None
+    with safe_open(path, "pt") as file:
+        half = any(file.get_slice(name).get_dtype() == "F16" for name in file.keys())  # noqa: SIM118 (it is no dict)
+    save(path, network, replace(network.header, scores=scores), half=half)
+    return path
 
 
 def _agree(header: Header, **network: Any) -> None:
@@ -171,7 +189,10 @@ def _rebuilt(header: Header, stored: dict[str, tuple[str, tuple[int, ...]]]) -> 
         if shape != expected or dtype not in dtypes:
             wanted, got = f"{expected} {' or '.join(dtypes)}", f"{shape} {dtype}"
             raise ValueError(f"tensor {name!r:.100}: the network has {wanted}; the file has {got}.")
-    with torch.random.fork_rng(devices=[]):  # loading is no reason for the caller's next random number to be another one
+    with (
+        torch.device("cpu"),
+        torch.random.fork_rng(devices=[]),
+    ):  # loading is no reason for the caller's next random number to be another one
         return build(kind, **settings).float()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 VERSION = 1
 LONGEST = 1 << 18  # characters of a header as JSON
 LARGEST = 1 << 20  # of a whole number among a network's settings: sizes of shipped networks are below a thousandth of it
+DEEPEST = 8  # levels of the scores
 CONTROL = {"name": str, "unit": str, "low": float, "high": float, "scale": str}
 
 
@@ -73,8 +74,7 @@ class Header:
         for entry in self.data:
             _expect(_has(entry, {"name": str, "licence": str, "origin": str}), "data", "name, licence and origin", entry)
         _expect(isinstance(self.scores, dict), "scores", "numbers by name", self.scores)
-        odd = _odd(self.scores, "scores")
-        _expect(not odd, odd, "finite numbers, text, null, and lists and objects of these", None)
+        _expect_plain(self.scores, "scores")
 
     def check(self, controls: Sequence[Any]) -> None:
         """Compare an effect's control table with the one that the weights were trained for.
@@ -174,13 +174,15 @@ def _is_setting(value: Any) -> bool:
     return value is None or type(value) is bool or _is(value, float) or _is(value, str)
 
 
-def _odd(value: Any, name: str, depth: int = 8) -> str:
-    """The name of the first value within that is not JSON of finite numbers nested no deeper than `depth`; empty if all are."""
-    if isinstance(value, dict | list | tuple):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        bad = (_odd(v, f"{name}.{key}", depth - 1) if _is(key, str) or _is(key, int) else f"{name}.{key}" for key, v in items)
-        return next(filter(None, bad), "") if depth else name
-    return "" if value is None or type(value) is bool or _is(value, float) or _is(value, str) else name
+def _expect_plain(value: Any, name: str, depth: int = DEEPEST) -> None:
+    """Refuse what is not JSON of finite numbers nested no deeper than `depth`, by the name of the place."""
+    nested = isinstance(value, dict | list | tuple)
+    plain = depth > 0 if nested else value is None or type(value) is bool or _is(value, float) or _is(value, str)
+    _expect(plain, f"{name:.200}", f"finite numbers, text, null, and lists and objects of these, {DEEPEST} deep at most", value)
+    if nested:
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            _expect(not isinstance(value, dict) or _is(key, str), f"{name:.200}", "names that are text", key)
+            _expect_plain(inner, f"{name}.{key}", depth - 1)
 
 
 def _no_constant(name: str) -> float:

@@ -22,11 +22,12 @@ _DEFINITION = re.compile(r"^class \w+\(Network\):", re.MULTILINE)
 class Network(nn.Module):
     """A network called as an effect is: (audio (B, C, T), controls (B, P) or (B, P, frames) in [0, 1]) -> audio (B, C', T).
 
-    A file of this package that defines a subclass is a kind of network, and its name is the kind: `tcn.py`, "tcn". The subclass
-    has a constructor whose arguments JSON can hold, which begins with `super().__init__(locals())` and runs on torch's meta
-    device as well (`load` tries a file's settings there first), and a `process`. Where it has arguments `num_controls`,
-    `in_channels` and `out_channels` they mean the same in all: C must be a multiple of `in_channels`, each group of that
-    many channels is processed for itself with the same weights, and each gives `out_channels`.
+    A file of this package that defines one subclass is a kind of network, and its name is the kind: `tcn.py`, "tcn". The
+    subclass has a constructor whose arguments JSON can hold, which begins with `super().__init__(locals())` and runs on torch's
+    meta device as well (`load` tries a file's settings there first), and a `process`. Where the constructor has arguments
+    `num_controls`, `in_channels`, `out_channels` and `causal` they mean the same in all: C must be a multiple of `in_channels`,
+    each group of that many channels is processed for itself with the same weights, and each gives `out_channels`.
+    `proxies.testing.check_network` tells whether all this holds.
 
     Attributes:
         kind: the file's name.
@@ -84,14 +85,22 @@ class Network(nn.Module):
     def receptive_field(self) -> int | None:
         return None
 
-    def process(self, x: Tensor, controls: Tensor, state: dict[str, Tensor] | None) -> Tensor:
+    def train(self, mode: bool = True) -> Network:
+        """Set training or evaluation mode.
+
+        A network without a parameter to be trained stays in evaluation mode: a loaded one is part of an effect, and that of
+        a model, whose `train()` must not change what it does. `network.requires_grad_().train()` trains it further.
+        """
+        return super().train(mode and any(p.requires_grad for p in self.parameters()))
+
+    def process(self, x: Tensor, controls: Tensor, state: dict[str, Any] | None) -> Tensor:
         """The network itself, on checked shapes.
 
         Args:
             x: audio (N, in_channels, T), T at least 1.
             controls: (N, P) or (N, P, frames) in [0, 1], of x's dtype.
-            state: None for a whole signal; else a dict, empty at first, whose entries are what the block before left
-                and are replaced, never written to, by what this one leaves (see `with_past`).
+            state: None for a whole signal; else a dict, empty at first, whose entries (tensors, or dicts of them) are what the
+                block before left and are replaced, never written to, by what this one leaves (see `with_past`).
 
         Returns:
             audio (N, out_channels, T).
@@ -114,8 +123,8 @@ class Network(nn.Module):
         return self._fold(x, controls, None)
 
     def stream(
-        self, x: Tensor, state: dict[str, Tensor] | None = None, controls: Tensor | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+        self, x: Tensor, state: dict[str, Any] | None = None, controls: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Any]]:
         """Process the next block of a signal, of any length; the blocks together are the whole, to rounding.
 
         Args:
@@ -149,7 +158,7 @@ class Network(nn.Module):
 
         return outside(self, x, controls)
 
-    def _fold(self, x: Tensor, controls: Tensor, state: dict[str, Tensor] | None) -> Tensor:
+    def _fold(self, x: Tensor, controls: Tensor, state: dict[str, Any] | None) -> Tensor:
         """Check, fold groups of channels into the batch, process, unfold."""
         if x.ndim != 3 or x.shape[1] % self.in_channels:
             width = "C" if self.in_channels == 1 else f"a multiple of {self.in_channels}"
@@ -160,7 +169,10 @@ class Network(nn.Module):
             raise ValueError(f"{self.name}: expected controls {shape} or {shape[:-1]}, frames); got {tuple(controls.shape)}.")
         own = next((p.dtype for p in self.parameters()), x.dtype)
         if x.dtype != own:
-            raise TypeError(f"{self.name}: expected audio of its weights' dtype {own}; got {x.dtype}. Use x.to({own}).")
+            raise TypeError(
+                f"{self.name}: expected audio of its weights' dtype {own}; got {x.dtype}. "
+                f"Use x.to({own}) or network.to({x.dtype})."
+            )
         batch, channels, samples = x.shape
         groups = channels // self.in_channels
         if x.numel():
@@ -171,7 +183,7 @@ class Network(nn.Module):
         return y.reshape(batch, groups * self.out_channels, samples)
 
 
-def with_past(x: Tensor, samples: int, state: dict[str, Tensor] | None, key: str) -> Tensor:
+def with_past(x: Tensor, samples: int, state: dict[str, Any] | None, key: str) -> Tensor:
     """x (N, C, T) behind the `samples` samples that came before it -> (N, C, samples + T).
 
     Zeros come before the first sample of a signal. With a state the samples are those kept under `key`, and the last of the
@@ -198,7 +210,7 @@ def per_sample(controls: Tensor, samples: int) -> Tensor:
 
 
 def kinds() -> list[str]:
-    """The kinds that `build` knows: the modules of this package whose source defines a network. None is imported for it."""
+    """The kinds that `build` knows: modules of this package whose source says `class ...(Network):`; none is imported for it."""
     import proxies
 
     found = []

@@ -56,7 +56,7 @@ class _Block(nn.Module):
         self.activation = nn.PReLU(channels)
         self.residual = nn.Conv1d(inputs, channels, 1, groups=inputs, bias=False)
 
-    def forward(self, x: Tensor, condition: Tensor, state: dict[str, Tensor] | None, key: str) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor, state: dict[str, Any] | None, key: str) -> Tensor:
         if self.causal:
             padded = with_past(x, self.reach, state, key)
         else:
@@ -155,7 +155,7 @@ class TCN(Network):
     def receptive_field(self) -> int:
         return 1 + (self.settings["kernel"] - 1) * sum(self.dilations)
 
-    def process(self, x: Tensor, controls: Tensor, state: dict[str, Tensor] | None) -> Tensor:
+    def process(self, x: Tensor, controls: Tensor, state: dict[str, Any] | None) -> Tensor:
         condition = self.conditioning(per_sample(controls, x.shape[2]).movedim(1, 2))  # (N, 1 or T, condition)
         y = x
         for n, block in enumerate(self.blocks):

@@ -30,6 +30,17 @@ def test_what_is_saved_is_loaded(saved):
     assert torch.autograd.grad(loaded(x, u).square().sum(), u)[0].abs().min() > 0
 
 
+def test_a_loaded_network_in_a_model_in_training_mode_stays_as_it_is(saved):
+    from dasp import Compressor
+
+    loaded = proxies.load(saved[0])
+    model = torch.nn.Sequential(Compressor(proxy=loaded)).train()
+    assert model[0].training and not any(module.training for module in loaded.modules())
+    loaded.requires_grad_()
+    model.train()
+    assert loaded.training
+
+
 def test_half_is_half_the_size_and_nearly_the_same(tmp_path):
     net = network(channels=64)
     for half in (False, True):
@@ -62,7 +73,7 @@ def test_loading_leaves_the_callers_random_numbers_alone(saved):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_loaded_whatever_the_default_dtype(saved, monkeypatch):
+def test_loaded_whatever_the_default_dtype(saved):
     torch.set_default_dtype(torch.float64)
     try:
         loaded = proxies.load(saved[0])

@@ -39,7 +39,7 @@ ONE = control_table(CONTROLS)[0]
         ({"data": ({"name": "x"},)}, "data: expected name, licence and origin; got an object of name"),
         ({"scores": {"esr": {"attack": [0, float("nan")]}}}, "scores.esr.attack.1: expected finite numbers"),
         ({"scores": {"esr": torch.zeros(1)}}, "scores.esr: expected finite numbers"),
-        ({"scores": {1.5: 0}}, "scores.1.5: expected finite numbers"),
+        ({"scores": {1.5: 0}}, "scores: expected names that are text; got 1.5"),
         ({"scores": []}, r"scores: expected numbers by name; got \[\]"),
     ],
 )

@@ -133,6 +133,17 @@ def test_exported_without_python():
     torch.testing.assert_close(program.module()(x, u), network(x, u))
 
 
+def test_transformed_as_torch_transforms_functions():
+    network, x, u = settled(), torch.randn(2, 2, 100, dtype=torch.float64), torch.rand(2, 3, dtype=torch.float64)
+    alone = torch.vmap(lambda a, b: network(a[None], b[None])[0])(x, u)
+    torch.testing.assert_close(alone, network(x, u), atol=1e-12, rtol=0)
+    gradient = torch.func.grad(lambda b: network(x, b).square().sum())(u)
+    leaf = u.clone().requires_grad_()
+    torch.testing.assert_close(gradient, torch.autograd.grad(network(x, leaf).square().sum(), leaf)[0])
+    compiled = torch.compile(network, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x, u), network(x, u), atol=1e-12, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "sentence"),
     [
