@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+FINE = 1e-6  # step of differences in float64; larger ones step over the kinks of limiters
+
 Fn = Callable[[Tensor, Tensor], Tensor]
 """(audio (B, C, T), controls (B, P) in [0, 1]) -> audio (B, C', T)."""
 
@@ -74,7 +76,7 @@ def control_gradient(function: Fn, x: Tensor, controls: Tensor, cotangent: Tenso
 def jacobian(function: Fn, x: Tensor, controls: Tensor) -> Tensor:
     """The derivative of the waveform by each control (P, C', T), of one item (1, C, T) and (1, P), by forward mode.
 
-    Where a function has an operation without a forward-mode derivative, central differences in float64 are its columns.
+    Where a function has an operation without a forward-mode derivative, central differences are its columns: give it float64.
     """
     columns = []
     with contextlib.suppress(NotImplementedError, RuntimeError), warnings.catch_warnings():
@@ -83,7 +85,7 @@ def jacobian(function: Fn, x: Tensor, controls: Tensor) -> Tensor:
         )  # torch's forward mode scripts its rules at first use, against its own
         for direction in torch.eye(controls.shape[1], dtype=controls.dtype):
             columns.append(torch.func.jvp(lambda u: function(x, u), (controls,), (direction[None],))[1][0].detach())  # noqa: PERF401
-    return torch.stack(columns) if len(columns) == controls.shape[1] else differences(function, x, controls, 1e-4)
+    return torch.stack(columns) if len(columns) == controls.shape[1] else differences(function, x, controls, FINE)
 
 
 def differences(function: Fn, x: Tensor, controls: Tensor, step: float) -> Tensor:

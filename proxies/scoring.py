@@ -20,7 +20,6 @@ from proxies.network import Network
 from proxies.teacher import Control, Teacher
 
 STEP = 0.005  # of differences of a black box, whose float32 hides smaller ones
-FINE = 1e-6  # of a white box in float64; larger ones step over the kinks of limiters
 PATIENCE = 10  # cases drawn for each one that is to count, at most
 THIRDS = ("low", "middle", "high")
 MEDIANS = ("esr", "mr_stft", "mean_absolute_error", "loudness_error_lu")
@@ -92,10 +91,10 @@ def score(
     alive = exact(teacher.controls)
     names = [q.name for q, good in zip(teacher.controls, alive.tolist(), strict=True) if good]
     rows: list[dict[str, Any]] = []
-    drawn, samples = 0, 0
+    drawn, samples, precise = 0, 0, copy.deepcopy(network).double()
     for case in cases:
         drawn, samples = drawn + 1, case.x.shape[2]
-        row = _row(network, teacher, case, alive)
+        row = _row(network, precise, teacher, case, alive)
         if row is not None:
             rows.append({**row, "controls": case.controls[0, alive]})
         progress(len(rows))
@@ -127,8 +126,8 @@ def score(
     }
 
 
-def _row(network: Network, teacher: Teacher, case: Case, alive: Tensor) -> dict[str, Any] | None:
-    """One case; None where the effect does not act."""
+def _row(network: Network, precise: Network, teacher: Teacher, case: Case, alive: Tensor) -> dict[str, Any] | None:
+    """One case; None where the effect does not act. `precise`: the network in float64."""
     x, u = case.x, case.controls
     with torch.no_grad():
         y, goal = (teacher.blackbox(x, v) for v in (u, case.goal))
@@ -138,7 +137,7 @@ def _row(network: Network, teacher: Teacher, case: Case, alive: Tensor) -> dict[
     white = teacher.whitebox
     columns = metrics.differences(teacher.blackbox, x, u.clamp(STEP, 1 - STEP), STEP)
     if white is not None:
-        columns = metrics.differences(white, x.double(), u, FINE)
+        columns = metrics.differences(white, x.double(), u, metrics.FINE)
     found, true = {}, {}
     for kind, loss in metrics.COTANGENTS.items():
         heard = y.double().requires_grad_()
@@ -146,7 +145,7 @@ def _row(network: Network, teacher: Teacher, case: Case, alive: Tensor) -> dict[
         by_columns = (columns * g).flatten(1).sum(1)
         true[kind] = (by_columns if white is None else metrics.control_gradient(white, x.double(), u, g)[0])[alive]
         found[kind] = metrics.control_gradient(network, x, u.float(), g.float())[0].double()[alive]
-    errors = metrics.jacobian_errors(metrics.jacobian(network, x, u.float()), columns, y)
+    errors = metrics.jacobian_errors(metrics.jacobian(precise, x.double(), u), columns, y)
     return {
         "esr": float(metrics.esr(output, y)),
         "mr_stft": float(metrics.mr_stft(output, y)),
