@@ -8,6 +8,7 @@
 """
 
 from dasp.chain import Chain, Parallel
+from dasp.channel_strip import ChannelStrip
 from dasp.effect import Effect
 from dasp.effects.allpass import Allpass
 from dasp.effects.allpass_filter import AllpassFilter
@@ -57,7 +58,7 @@ from dasp.external import External, external
 from dasp.feedback import Feedback
 from dasp.health import external_health
 from dasp.param import Param
-from gradients import SPSA, Autodiff, FiniteDifference, Hybrid, Proxy, Strategy, Target
+from gradients import SPSA, Autodiff, FiniteDifference, Hybrid, OnlineAdaptation, Proxy, Strategy, Target
 
 __version__ = "0.1.0"
 
@@ -69,6 +70,7 @@ __all__ = [
     "BandpassFilter",
     "Bitcrush",
     "Chain",
+    "ChannelStrip",
     "Chorus",
     "Clipping",
     "Comb",
@@ -102,6 +104,7 @@ __all__ = [
     "NoiseGate",
     "NoiseShapedReverb",
     "NotchFilter",
+    "OnlineAdaptation",
     "Overdrive",
     "Panner",
     "Parallel",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from dasp.automation import per_sample
 from dasp.blackbox import Stage
 from dasp.effect import Effect
 from dasp.param import Param
+from dasp.trained import Composed
 from gradients import Strategy, Target
 
 
@@ -30,7 +32,7 @@ class Compound(Effect):
         self,
         effects: tuple[Effect, ...],
         gradient: str | Strategy | None,
-        proxy: Callable[..., Tensor] | None,
+        proxy: Callable[..., Tensor] | str | os.PathLike | None,
         own: tuple[Param, ...] = (),
     ) -> None:
         kind = type(self).__name__
@@ -106,10 +108,23 @@ class Compound(Effect):
             return view
 
         steps = tuple(q.step for q in self.controls)
-        views = Target(self.name, composed("whitebox"), composed("blackbox"), self.proxy, self.training, steps)
-        if self.proxy is None and all(e.target().proxy is not None for e in self):
-            return replace(views, proxy=composed("proxy"))
-        return views
+        white, black = composed("whitebox"), composed("blackbox")
+        return Target(self.name, white, black, self.proxy_view(), self.training, steps, remedy=self._remedy)
+
+    def proxy_view(self) -> Callable[..., Tensor] | None:
+        """A proxy of the whole where there is one, given or shipped; else those of the effects, if all have one."""
+        whole = super().proxy_view()
+        if whole is not None or any(e.proxy_view() is None for e in self):
+            return whole
+        return Composed(self)
+
+    @property
+    def path(self) -> str:
+        parts = (e.path.removeprefix("dasp:") for e in self)
+        return f"dasp:{self.name}({', '.join(p if p.endswith(')') else f'{p}()' for p in parts)})"
+
+    def _remedy(self) -> str:
+        return " ".join(f"{e.name}: {e._remedy()}" for e in self if e.proxy_view() is None)
 
     def _through(self, each: Callable[..., Tensor], x: Tensor, u: Tensor, **aux: Any) -> Tensor:
         raise NotImplementedError
@@ -136,11 +151,14 @@ class Chain(Compound):
         *effects: of one sample rate, in the order in which the audio passes them.
         gradient: one strategy for the whole chain (two runs of the chain per SPSA direction serve all its controls);
             None: each effect keeps its own.
-        proxy: a network that imitates the whole chain, for "proxy" and "hybrid".
+        proxy: what imitates the whole chain, for "proxy" and "hybrid": as of any effect. None: the effects' proxies in series.
     """
 
     def __init__(
-        self, *effects: Effect, gradient: str | Strategy | None = None, proxy: Callable[..., Tensor] | None = None
+        self,
+        *effects: Effect,
+        gradient: str | Strategy | None = None,
+        proxy: Callable[..., Tensor] | str | os.PathLike | None = None,
     ) -> None:
         super().__init__(effects, gradient, proxy)
 
@@ -182,7 +200,10 @@ class Parallel(Compound):
     """
 
     def __init__(
-        self, *effects: Effect, gradient: str | Strategy | None = None, proxy: Callable[..., Tensor] | None = None
+        self,
+        *effects: Effect,
+        gradient: str | Strategy | None = None,
+        proxy: Callable[..., Tensor] | str | os.PathLike | None = None,
     ) -> None:
         names = ["wet_level"] if len(effects) == 1 else [f"wet{i + 1}_level" for i in range(len(effects))]
         own = (

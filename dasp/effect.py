@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from dasp.automation import hold, hop_length, to_grid
 from dasp.blackbox import Host, Recipe, Stage, joined, register, render, rises
 from dasp.param import Param, Scales
+from dasp.trained import SHIPPED, Trained, as_reference, training_command
 from gradients import Strategy, Target, resolve
 
 LONG = 1 << 22  # samples; without gradients, longer signals go through the white box in blocks of that size
@@ -52,7 +54,9 @@ class Effect(nn.Module):
     Args:
         sample_rate: in Hz.
         gradient: a strategy or its name: "autodiff", "fd", "spsa", "proxy", "hybrid".
-        proxy: a trained network, called as proxy(x, controls), for "proxy" and "hybrid".
+        proxy: for "proxy" and "hybrid": the name of shipped weights or a file of `proxies.save`, loaded when first needed and
+            then shared and frozen, outside of the effect; or a network of your own, called as proxy(x, controls): a Module
+            becomes part of the effect, trained and saved with it. None: the weights shipped for this effect, if any.
     """
 
     controls: ClassVar[tuple[Param, ...]] = ()
@@ -85,7 +89,7 @@ class Effect(nn.Module):
         sample_rate: float = 44100,
         *,
         gradient: str | Strategy = "autodiff",
-        proxy: Callable[..., Tensor] | None = None,
+        proxy: Callable[..., Tensor] | str | os.PathLike | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -100,7 +104,7 @@ class Effect(nn.Module):
                 )
         self.sample_rate = float(sample_rate)
         self.gradient = resolve(gradient)
-        self.proxy = proxy
+        self.proxy = as_reference(proxy)
         self.settings = {**type(self).options, **options}
         self._declaration = json.dumps([self._key, self.settings])  # here, since torch.compile cannot trace json
 
@@ -164,7 +168,32 @@ class Effect(nn.Module):
         steps = tuple(q.step for q in self.controls)
         white = None if type(self).dsp is None else self._whitebox
         rises = None if type(self).plugin is None else self._rises
-        return Target(self.name, white, self._blackbox, self.proxy, self.training, steps, rises)
+        return Target(self.name, white, self._blackbox, self.proxy_view(), self.training, steps, rises, self._remedy)
+
+    @property
+    def path(self) -> str:
+        """An import path that makes the effect again, as `python -m proxies.train` takes it."""
+        options = ", ".join(f"{k}={v!r}" for k, v in self.settings.items() if v != type(self).options[k])
+        module = "dasp" if type(self).__module__.startswith("dasp.") else type(self).__module__
+        return f"{module}:{type(self).__qualname__}{f'({options})' if options else ''}"
+
+    @property
+    def shipped(self) -> str:
+        """Name of the weights that are shipped for this effect, options included; empty where there are none."""
+        ours = type(self).__module__.startswith("dasp.") and self.settings == dict(type(self).options)
+        return self.name if ours and self.name in SHIPPED else ""
+
+    def proxy_view(self) -> Callable[..., Tensor] | None:
+        """The proxy that strategies get: the network given, or what the name given or the shipped weights will load."""
+        given = (self.shipped or None) if self.proxy is None else self.proxy
+        if not isinstance(given, str):
+            return given
+        return Trained(self.name, given, self.controls, self.sample_rate, self.path)
+
+    def _remedy(self) -> str:
+        """What to do where there is no proxy."""
+        command = training_command(self.path, self.sample_rate)
+        return f"No weights are shipped for it: train some with `{command}` and pass proxy=their file, or a network of your own."
 
     def extra(self, x: Tensor) -> dict[str, Tensor]:
         """Tensors of the effect's own that its views need besides audio and controls, with the batch first: an impulse response.

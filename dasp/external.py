@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -55,7 +56,7 @@ class External(Effect):
         sample_rate: float = 44100,
         *,
         gradient: str | Strategy = "spsa",
-        proxy: Callable[..., Tensor] | None = None,
+        proxy: Callable[..., Tensor] | str | os.PathLike | None = None,
         **options: Any,
     ) -> None:
         super().__init__(sample_rate, gradient=gradient, proxy=proxy, **options)
@@ -70,6 +71,16 @@ class External(Effect):
         buffer = self.settings.get(BUFFER, 1)
         if not isinstance(buffer, int) or buffer < 1:
             raise ValueError(f"{self.name}: {BUFFER} is a number of samples, at least 1; got {buffer!r}.")
+
+    @property
+    def path(self) -> str:
+        source, options = self.source, {k: v for k, v in self.settings.items() if v != type(self).options[k]}
+        named = {"plugin_name": source.plugin_name, "ranges": dict(source.ranges), "controls": source.controls, **options}
+        return f"dasp:external({', '.join([repr(source.what), *(f'{k}={v!r}' for k, v in named.items() if v)])})"
+
+    @property
+    def shipped(self) -> str:
+        return ""
 
     def stream(
         self, x: Tensor, state: dict | None = None, controls: Tensor | None = None, **physical: float | Tensor
@@ -87,7 +98,7 @@ def external(
     sample_rate: float = 44100,
     *,
     gradient: str | Strategy = "spsa",
-    proxy: Callable[..., Tensor] | None = None,
+    proxy: Callable[..., Tensor] | str | os.PathLike | None = None,
     plugin_name: str | None = None,
     ranges: Mapping[str, Range] | None = None,
     controls: Sequence[str] | None = None,

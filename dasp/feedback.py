@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -37,7 +38,7 @@ class Feedback(Compound):
         *,
         delay_seconds: float = 0.25,
         gradient: str | Strategy | None = None,
-        proxy: Callable[..., Tensor] | None = None,
+        proxy: Callable[..., Tensor] | str | os.PathLike | None = None,
     ) -> None:
         own = (Param("feedback", "", 0.0, 0.95, 0.4, doc="gain of the loop"),)
         super().__init__((effect,), gradient, proxy, own)

@@ -6,6 +6,7 @@ A file of this package is a strategy, and its name is the string that users type
 from gradients.autodiff import Autodiff
 from gradients.fd import FiniteDifference
 from gradients.hybrid import Hybrid
+from gradients.online import OnlineAdaptation
 from gradients.proxy import Proxy
 from gradients.spsa import SPSA
 from gradients.strategy import Fn, Strategy, Target, names, resolve
@@ -16,6 +17,7 @@ __all__ = [
     "FiniteDifference",
     "Fn",
     "Hybrid",
+    "OnlineAdaptation",
     "Proxy",
     "Strategy",
     "Target",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from gradients._monitor import tell_outside
 from gradients._opaque import opaque
-from gradients.strategy import Strategy, Target
+from gradients.online import OnlineAdaptation
+from gradients.strategy import Fn, Strategy, Target
 
 View = Literal["whitebox", "blackbox", "proxy"]
 
@@ -26,11 +28,17 @@ class Hybrid(Strategy):
         forward: the view that is heard.
         backward: the view that is differentiated, for controls, audio and side-chain alike.
         when: "always", or "eval" for the half hybrid.
+        warn_outside: as in `Proxy`.
+        adapt: fine-tune the backward view on the output of the forward view while the owner trains; with when="always" that costs
+            no further run of it.
     """
 
     forward: View = "blackbox"
     backward: View = "proxy"
     when: Literal["always", "eval"] = "always"
+    warn_outside: bool = False
+    adapt: OnlineAdaptation | None = None
+    _told: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.when not in ("always", "eval"):
@@ -39,14 +47,33 @@ class Hybrid(Strategy):
     def __call__(self, target: Target, x: Tensor, controls: Tensor, **aux: Tensor) -> Tensor:
         hear = target.view(self.forward, f"Hybrid(forward={self.forward!r})")
         feel = target.view(self.backward, f"Hybrid(backward={self.backward!r})")
+        if self.warn_outside:
+            for view, function in ((self.forward, hear), (self.backward, feel)):
+                if view == "proxy":
+                    tell_outside(self._told, target.name, function, x, controls)
+        learning = self.adapt if torch.is_grad_enabled() and target.training else None
         if self.when == "eval" and target.training:
-            return feel(x, controls, **aux)
-        keys = tuple(aux)
+            if learning is not None:
+                with torch.no_grad():
+                    y = hear(x, controls, **aux)
+                learning.follow(target.name, feel, hear, x, controls, y, aux)
+            return self._frozen(target, feel, x)(x, controls, **aux)
+        keys, now = tuple(aux), [feel]
+
+        def heard(x: Tensor, u: Tensor, **aux: Tensor) -> Tensor:
+            y = hear(x, u, **aux)
+            if learning is not None:
+                learning.follow(target.name, feel, hear, x, u, y, aux)
+            now[0] = self._frozen(target, feel, x)
+            return y
 
         def vjp(x: Tensor, u: Tensor, *rest: Tensor, y: Tensor, g: Tensor, needs: tuple[bool, ...]) -> tuple[Tensor, ...]:
             def run(x: Tensor, u: Tensor, *rest: Tensor) -> Tensor:
-                return feel(x, u, **dict(zip(keys, rest, strict=True)))
+                return now[0](x, u, **dict(zip(keys, rest, strict=True)))
 
             return torch.func.vjp(run, x, u, *rest)[1](g)
 
-        return opaque(hear, vjp, target.name, x, controls, aux)
+        return opaque(heard, vjp, target.name, x, controls, aux)
+
+    def _frozen(self, target: Target, feel: Fn, x: Tensor) -> Fn:
+        return feel if self.adapt is None else self.adapt.frozen(target.name, feel, x)

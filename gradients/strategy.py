@@ -32,6 +32,7 @@ class Target:
         steps: for each control the step in [0, 1] at which differences of the black box are best; empty where nobody measured.
         rises: (x (B, C, T), probes (N, B, P[, frames]), y (B, C', T), g (B, C', T), **aux) -> (N, B) float64, the inner products
             <blackbox(x, probe) - y, g> of N probes of each item; None: `blackbox` on copies of the audio gives them.
+        remedy: () -> what to do where there is no proxy, for the error message.
     """
 
     name: str
@@ -41,9 +42,11 @@ class Target:
     training: bool = False
     steps: tuple[float, ...] = ()
     rises: Callable[..., Tensor] | None = None
+    remedy: Callable[[], str] = lambda: "Pass proxy=a trained network to the effect."
 
     def view(self, kind: str, asked_by: str) -> Fn:
-        """The function behind one view.
+        """The function behind one view. One that has a method `prepare` (a network that is yet to be loaded) is told that it will
+        be called, so that what is wrong with it shows here and not in the backward pass.
 
         Raises:
             ValueError: the effect has no such view; the message names those it has.
@@ -53,11 +56,14 @@ class Target:
         function = getattr(self, kind)
         if function is None:
             have = [k for k in VIEWS if getattr(self, k) is not None]
-            hint = " Pass proxy=a trained network to the effect." if kind == "proxy" else ""
+            hint = f" {self.remedy()}" if kind == "proxy" else ""
             raise ValueError(
                 f"{self.name}: {asked_by} needs a {kind} view, and this effect has "
                 f"{' and '.join(have) if have else 'none'} only.{hint}"
             )
+        prepare = getattr(function, "prepare", None)
+        if prepare is not None:
+            prepare()
         return function
 
 
@@ -92,7 +98,7 @@ def names() -> list[str]:
     """The strings that `resolve` knows: the public modules of this package that define a strategy."""
     import gradients
 
-    helpers = {"strategy", "batching", "operators", "testing"}
+    helpers = {"strategy", "batching", "online", "operators", "testing"}
     found = (m.name for m in pkgutil.iter_modules(gradients.__path__))
     return sorted(n for n in found if n not in helpers and not n.startswith("_"))
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dasp import Chain, Compressor, Gain, HighShelfFilter, LowShelfFilter, PeakFilter, Reverb
-from gradients import SPSA, Autodiff, FiniteDifference, Strategy, resolve
+from dasp import Chain, Compressor, Effect, Gain, HighShelfFilter, LowShelfFilter, PeakFilter, Reverb
+from gradients import SPSA, Autodiff, FiniteDifference, Hybrid, Proxy, Strategy, resolve
 from mixing.align import find_lags, shift
 from mixing.console import Console, Controls
 from mixing.fit import Progress, fit
@@ -60,7 +60,8 @@ def match(
     Args:
         multitrack: one song.
         reference: its mix (2, T), as long as the stems.
-        gradient: strategy for inserts, bus and master; faders, pans and sends are exact under all.
+        gradient: strategy for inserts, bus and master; faders, pans and sends are exact under all. With "proxy" and "hybrid" a
+            master chain whose effects have no trained networks keeps its exact gradient.
         effects: inserts of every track by name, in order.
         reverb: whether a shared reverb send is fitted.
         master: a chain of shelves, peak, compressor and gain on the mix; "auto": for foreign masters.
@@ -103,17 +104,20 @@ def match(
         if lag
     ]
     linear = linear_mix(moved, reference)
-    rate, exact = multitrack.sample_rate, isinstance(strategy, Autodiff)
+    rate = multitrack.sample_rate
     settings: dict[str, Any] = {"seed": seed, "progress": report, "should_stop": should_stop}
 
     def console(strategy: Strategy | None, with_master: bool) -> Console:
         end = Chain(LowShelfFilter(rate), PeakFilter(rate), HighShelfFilter(rate), Compressor(rate), Gain(rate))
-        return Console(
-            strip(tuple(effects), rate),
-            {"reverb": Reverb(rate)} if reverb else {},
-            end if with_master else None,
-            gradient=strategy,
-        )
+        if strategy is not None and not (isinstance(strategy, Proxy | Hybrid) and end.proxy_view() is None):
+            end = Chain(end, gradient=strategy)
+
+        def under(effect: Effect) -> Effect:
+            return effect if strategy is None else Chain(effect, gradient=strategy)
+
+        inserts = strip(tuple(effects), rate)
+        buses = {"reverb": under(Reverb(rate))} if reverb else {}
+        return Console(None if inserts is None else under(inserts), buses, end if with_master else None)
 
     foreign = _is_foreign(console(None, False), moved, reference, linear, settings if steps != 0 else None)
     with_master = foreign if master == "auto" else bool(master)
@@ -123,7 +127,7 @@ def match(
             "console makes of them (mastering, other versions of stems). The settings are a likeness, not a recovery."
         )
     white, driven = console(None, with_master), console(strategy, with_master)
-    heard = white if exact else driven
+    heard = white if isinstance(strategy, Autodiff | Proxy) else driven  # a proxy is descended on; the effect itself is heard
     found = start = _start(white, moved, reference, linear)
     candidates = [start]
     settings["stereo_loss"] = foreign

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,23 @@ def load(name_or_path: str | os.PathLike, controls: Sequence[Any] | None = None)
     network.load_state_dict(state)
     network.header = header
     return network.eval().requires_grad_(False)
+
+
+def write_scores(name_or_path: str | os.PathLike, scores: dict[str, Any]) -> Path:
+    """Replace the scores in a file's header; the weights stay as they are, float16 ones too.
+
+    Raises:
+        as `load`; ValueError: the scores are not what a header holds.
+    """
+    from safetensors import safe_open
+
+    path = _found(name_or_path)
+    network = load(path)
+    assert network.header is not None
+    with safe_open(path, "pt") as file:
+        half = any(file.get_slice(name).get_dtype() == "F16" for name in file.keys())  # noqa: SIM118 (it is no dict)
+    save(path, network, replace(network.header, scores=scores), half=half)
+    return path
 
 
 def _agree(header: Header, **network: Any) -> None:

@@ -152,6 +152,12 @@ class Network(nn.Module):
         after = dict(state or {})
         return self._fold(x, controls, after), after
 
+    def outside(self, x: Tensor, controls: Tensor) -> list[str]:
+        """What of audio and controls was not in this network's training: `proxies.validity.outside`."""
+        from proxies.validity import outside
+
+        return outside(self, x, controls)
+
     def _fold(self, x: Tensor, controls: Tensor, state: dict[str, Any] | None) -> Tensor:
         """Check, fold groups of channels into the batch, process, unfold."""
         if x.ndim != 3 or x.shape[1] % self.in_channels:

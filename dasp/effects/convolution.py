@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -131,7 +132,7 @@ class Convolution(Effect):
         impulse_response_rate: float | None = None,
         learnable: bool = True,
         gradient: str | Strategy = "autodiff",
-        proxy: Callable[..., Tensor] | None = None,
+        proxy: Callable[..., Tensor] | str | os.PathLike | None = None,
         **options: Any,
     ) -> None:
         super().__init__(sample_rate, gradient=gradient, proxy=proxy, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import torch
@@ -58,7 +59,7 @@ class FIRFilter(Effect):
         impulse_response: Tensor | None = None,
         learnable: bool = True,
         gradient: str | Strategy = "autodiff",
-        proxy: Callable[..., Tensor] | None = None,
+        proxy: Callable[..., Tensor] | str | os.PathLike | None = None,
     ) -> None:
         super().__init__(sample_rate, gradient=gradient, proxy=proxy)
         h = default_taps() if impulse_response is None else torch.as_tensor(impulse_response).detach().clone()

@@ -89,8 +89,13 @@ def check_output(folder: Path, stems: Path, files: Iterable[str] = (MIX, SETTING
     check_folder(folder, files)
 
 
-def strategy(name: str, effects: Iterable[str]) -> None:
+def strategy(name: str, effects: Iterable[str], sample_rate: float = 44100) -> None:
     """Refuse a gradient that is unknown, or that these effects (or this machine) do not have, before any work is done.
+
+    Args:
+        name: of the strategy.
+        effects: names.
+        sample_rate: in Hz; trained networks are of one rate.
 
     Raises:
         UserError: the message says which effect, and what it has.
@@ -98,6 +103,7 @@ def strategy(name: str, effects: Iterable[str]) -> None:
     import torch
 
     from dasp.effects import find
+    from dasp.trained import SHIPPED
     from gradients import resolve
 
     try:
@@ -106,12 +112,13 @@ def strategy(name: str, effects: Iterable[str]) -> None:
         raise UserError(str(error)) from None
     for effect_name in effects:
         try:
-            effect = find(effect_name)(gradient=name)
+            effect = find(effect_name)(sample_rate, gradient=name)
             controls = effect.unit(1).requires_grad_()
             audio = torch.zeros(1, max(effect.channels or (1,)), 64, requires_grad=not effect.controls)
             effect(audio, controls).sum().backward()
         except (ValueError, ImportError) as error:
-            raise UserError(f"--gradient {name}: {error}") from None
+            hint = f" Networks are shipped for {', '.join(sorted(SHIPPED))}." if name in ("proxy", "hybrid") and SHIPPED else ""
+            raise UserError(f"--gradient {name}: {error}{hint}") from None
 
 
 def song(stems: Path, notes: bool = True, **options: Any) -> Multitrack:

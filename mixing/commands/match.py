@@ -39,7 +39,12 @@ EFFECTS = "LowShelfFilter,PeakFilter,HighShelfFilter,Compressor"
 @click.argument("stems", metavar="STEMS_DIR", type=click.Path(path_type=Path))
 @click.option("--reference", required=True, metavar="MIX", type=click.Path(path_type=Path), help="The mix to be matched.")
 @click.option("-o", "--output", metavar="OUT_DIR", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
-@click.option("--gradient", default="autodiff", show_default=True, help="autodiff, or fd or spsa through the real plugins.")
+@click.option(
+    "--gradient",
+    default="autodiff",
+    show_default=True,
+    help="autodiff; fd or spsa through the plugins; proxy or hybrid through trained networks.",
+)
 @click.option("--effects", default=EFFECTS, show_default=True, help="Inserts of every track, in order; none for no inserts.")
 @click.option("--reverb/--no-reverb", default=True, show_default=True, help="One shared reverb that every track can send to.")
 @click.option("--master/--no-master", default=None, help="A chain on the mix; by default where the mix needs one.")
@@ -58,8 +63,9 @@ def command(stems: Path, reference: Path, output: Path, time_limit: float | None
     effects = _insert_names(options.pop("effects"))
     gradient, master, seed = options.pop("gradient"), options.pop("master"), options["seed"]
     check_output(output, stems, (MIX, SETTINGS, REPORT))
-    strategy(gradient, [*effects, *(["Reverb"] if options["reverb"] else [])])
+    driven = [*effects, *(["Reverb"] if options["reverb"] else [])]
     tracks = song(stems, notes=False, exclude=[reference]).with_mix(reference)
+    strategy(gradient, driven, tracks.sample_rate)
     say(tracks.notes)
     assert tracks.mix is not None
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from shipping import shipped
 from synthetic import RATE, fake_match, listing, save, stem
 from test_cli import STEM_CASES, stems_of
 
@@ -70,6 +71,20 @@ def test_options_reach_the_match(song, reference, tmp_path, calls, dasp_command)
     assert (first.reverb, first.master, first.align, first.steps, first.polish, first.seed) == (False, True, False, 3, False, 2)
     assert second.effects == ()
     assert (second.reverb, second.master, second.align, second.steps, second.polish) == (True, "auto", True, None, None)
+
+
+def test_networks_are_of_one_sample_rate(song, reference, tmp_path, calls, refused, dasp_command, monkeypatch):
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    shipped(weights, monkeypatch, RATE)
+    arguments = ["match", song, "--reference", reference, "-o", tmp_path / "out", "--gradient", "hybrid"]
+    message = refused(*arguments)
+    assert "LowShelfFilter: Hybrid(backward='proxy') needs a proxy view" in message
+    assert "Networks are shipped for Compressor, ParametricEQ, Reverb." in message
+    assert dasp_command(*arguments, "--effects", "ParametricEQ,Compressor")[0] == 0
+    assert calls[0].gradient == "hybrid"
+    shipped(weights, monkeypatch, 48000)
+    assert "is of 48000 Hz and the effect of 22050 Hz" in refused(*arguments, "--effects", "Compressor")
 
 
 def test_a_reference_of_another_rate_length_and_width_is_fitted_and_said(song, tmp_path, calls, dasp_command):

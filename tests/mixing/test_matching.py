@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from shipping import shipped
 from synthetic import RATE, stem
 
+from dasp import Reverb
 from mixing import Console, Multitrack, match, matching
 from mixing.align import find_lags, shift
 from mixing.hidden import hide
@@ -39,6 +41,21 @@ def test_the_real_plugins_gradients_lead_down(pedalboard, gradient):
     begun = match(tracks, hidden.audio, gradient=gradient, steps=0, polish=False)
     found = match(tracks, hidden.audio, gradient=gradient, steps=30, polish=False)
     assert found.metrics["residual_db"] < begun.metrics["residual_db"] - 3
+
+
+@pytest.mark.parametrize("gradient", ["proxy", "hybrid"])
+@pytest.mark.parametrize("master", [False, True])
+def test_trained_networks_give_the_gradient_and_the_effects_the_sound(pedalboard, tmp_path, monkeypatch, gradient, master):
+    """Networks of chance lead nowhere, but what is reported is what the effects themselves make of the settings."""
+    shipped(tmp_path, monkeypatch, RATE)
+    tracks = song(2.0)
+    reference = tracks.unity_mix()[0] * 0.5
+    options = {"effects": ("ParametricEQ", "Compressor"), "steps": 2, "polish": False, "master": master}
+    result = match(tracks, reference, gradient=gradient, **options)
+    assert result.metrics["steps"] == 2
+    white = Console(strip(options["effects"], RATE), {"reverb": Reverb(RATE)}, result.console.master)
+    heard = white(tracks, result.controls).audio[0]
+    torch.testing.assert_close(result.audio, heard, atol=1e-5, rtol=0)
 
 
 def test_gauss_newton_by_differences_of_the_real_plugins(pedalboard):
