@@ -171,10 +171,15 @@ def _is_range(q: dict[str, Any]) -> bool:
     return q["low"] < q["high"] and (q["scale"] == "linear" or (q["scale"] == "log" and q["low"] > 0))
 
 
-def _is_setting(value: Any) -> bool:
-    """A number, truth, text or null, or a list of these: what a network's constructor may be given from a file."""
+def _is_setting(value: Any, depth: int = 6) -> bool:
+    """A number, truth, text or null, a list of these, or a list of networks in turn: what a network's constructor may be given
+    from a file."""
+    if depth == 0:
+        return False
     if type(value) is list:
-        return len(value) <= 256 and all(type(v) is not list and _is_setting(v) for v in value)
+        return len(value) <= 256 and all(type(v) is not list and _is_setting(v, depth - 1) for v in value)
+    if type(value) is dict:
+        return _has(value, {"kind": str}, more=True) and all(_is_setting(v, depth - 1) for v in value.values())
     if type(value) is int:
         return abs(value) <= LARGEST
     return value is None or type(value) is bool or _is(value, float) or _is(value, str)

@@ -53,15 +53,20 @@ def narrow(network: nn.Module, low: Sequence[float], high: Sequence[float]) -> N
     Args:
         network: all its Readers read all controls, so each part of a Series by itself.
         low, high: of each control, in the [0, 1] of before.
+
+    Raises:
+        ValueError: it has no Reader.
     """
-    for reader in network.modules():
-        if isinstance(reader, Reader):
-            with torch.no_grad():
-                for layer in (reader.linear, reader.hidden[0]):
-                    assert isinstance(layer, nn.Linear)
-                    lows, highs = layer.weight.new_tensor(low), layer.weight.new_tensor(high)
-                    layer.bias.add_(layer.weight @ (lows + highs - 1))
-                    layer.weight.mul_(highs - lows)
+    readers = [module for module in network.modules() if isinstance(module, Reader)]
+    if not readers:
+        raise ValueError(f"narrow: {type(network).__name__} reads its controls in another way than by a Reader.")
+    for reader in readers:
+        with torch.no_grad():
+            for layer in (reader.linear, reader.hidden[0]):
+                assert isinstance(layer, nn.Linear)
+                lows, highs = layer.weight.new_tensor(low), layer.weight.new_tensor(high)
+                layer.bias.add_(layer.weight @ (lows + highs - 1))
+                layer.weight.mul_(highs - lows)
 
 
 class Curve(nn.Module):

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from proxies import normalisation, snapshot
-from proxies.checkpoint import load, save
+from proxies.checkpoint import save
 from proxies.config import Config, Optimiser
 from proxies.data import Batch, Batches, ahead, batches
 from proxies.header import Header, control_table
+from proxies.initial import begin
 from proxies.loss import Loss
 from proxies.network import Network, build
 from proxies.progress import Progress
@@ -112,19 +113,6 @@ def network(settings: dict[str, Any], controls: int) -> Network:
     return build(kind, **settings)
 
 
-def begin(whole: Network, initial: dict[str, str]) -> None:
-    """Give parts of a network the weights of files.
-
-    Raises:
-        ValueError: no such part, or other weights than it has.
-    """
-    for part, weights in initial.items():
-        try:
-            whole.get_submodule(part).load_state_dict(load(weights).state_dict())
-        except (AttributeError, RuntimeError) as error:
-            raise ValueError(f"config: initial.{part} cannot start from {weights}: {' '.join(str(error).split())}") from None
-
-
 class _Run:
     """A run from its start, or its newest snapshot, to its end."""
 
@@ -138,7 +126,7 @@ class _Run:
         self.part = {"rank": fabric.global_rank, "world": fabric.world_size}
         torch.manual_seed(config.seed)
         self.network = network(config.network, len(self.data.controls))
-        begin(self.network, config.initial)
+        begin(self.network, config.initial, self.data.controls)
         if fabric.world_size > 1:
             normalisation.share(self.network)
         self.loss = Loss(config.loss, config.audio.samples).to(fabric.device)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import torch
+from write_proxies import sentence, table
 
 from dasp.blackbox import recipe
 from dasp.effect import Effect, table_of
@@ -17,6 +18,7 @@ from mixing.markers import replace_between
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "effects.md"
+PROXIES_PAGE = ROOT / "docs" / "proxies.md"
 PARITY_PAGE = ROOT / "docs" / "parity.md"
 MEASURED = ROOT / "docs" / "parity.json"
 
@@ -90,9 +92,15 @@ centre by the rate that it knew when the centre was set (it is shown the rate fi
     return sentence, page
 
 
+def proxies_page() -> str:
+    """docs/proxies.md with the table of the shipped weights up to date."""
+    return replace_between(PROXIES_PAGE.read_text(), "shipped", table())
+
+
 def readme() -> str:
     """README.md with every generated part up to date."""
     text = replace_between(README.read_text(), "effects", short_table())
+    text = replace_between(text, "proxies", sentence())
     tables = parity_tables()
     return text if tables is None else replace_between(text, "parity", tables[0])
 
@@ -100,6 +108,7 @@ def readme() -> str:
 def main() -> None:
     README.write_text(readme())
     PAGE.write_text(page())
+    PROXIES_PAGE.write_text(proxies_page())
     tables = parity_tables()
     if tables is not None:
         PARITY_PAGE.write_text(tables[1])

@@ -13,12 +13,13 @@ import torch
 from safetensors.torch import load_file
 
 import proxies
-from dasp import Compressor, Gain
+from dasp import Compressor, Gain, ParametricEQ, PeakFilter
 from proxies import normalisation, snapshot
 from proxies.config import Optimiser, config
 from proxies.data import ahead, batches
+from proxies.initial import begin
 from proxies.network import build
-from proxies.trainer import begin, learning_rate, train
+from proxies.trainer import learning_rate, train
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {
@@ -113,12 +114,28 @@ def test_parts_start_from_weights(tmp_path):
     path = run(tmp_path, {"steps": 1, "validate": 1})
     kind = {**TINY["network"]}
     whole = build("series", num_controls=8, networks=[{**kind, "controls": [0, 1, 2, 3]}, {**kind, "controls": [4, 5, 6, 7]}])
-    begin(whole, {"networks.1": str(path)})
+    table = [*Compressor.controls, *Compressor.controls]
+    begin(whole, {"networks.1": str(path)}, table)
     loaded = proxies.load(path).state_dict()
     assert all(torch.equal(value, loaded[name]) for name, value in whole.networks[1].state_dict().items())
     assert not torch.equal(whole.networks[0].output.weight, loaded["output.weight"])
     with pytest.raises(ValueError, match=r"^config: initial\.networks\.2 cannot start from"):
-        begin(whole, {"networks.2": str(path)})
+        begin(whole, {"networks.2": str(path)}, table)
+
+
+def test_a_part_with_a_narrower_table_computes_what_the_weights_do(tmp_path):
+    settings = {"kind": "filter", "width": 4}
+    path = run(tmp_path, {"target": "dasp:PeakFilter", "steps": 1, "validate": 1, "network": settings})
+    parts = [{**settings, "controls": [0, 1, 2]}, {**settings, "controls": [3, 4, 5]}]
+    equaliser = build("series", num_controls=6, networks=parts).eval()
+    table = ParametricEQ.controls[:6]
+    begin(equaliser, {"networks.1": str(path)}, table)
+    x, u = torch.randn(3, 1, 400), torch.rand(3, 3)
+    physical = {q.name: r.to_physical(u[:, i]) for i, (q, r) in enumerate(zip(PeakFilter.controls, table[3:], strict=True))}
+    same = PeakFilter().unit(3, **physical).float()
+    torch.testing.assert_close(equaliser.networks[1](x, u), proxies.load(path)(x, same))
+    with pytest.raises(ValueError, match=r"low_shelf_q goes from 0\.1 to 10, log; the weights know -24 to 24, linear"):
+        begin(equaliser, {"networks.0": str(path)}, [table[0], table[2], table[1]])
 
 
 def test_it_learns(tmp_path):
