@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraint
 BUILD := pyproject.toml constraints.txt CMakeLists.txt tools/build_backend.py $(wildcard dasp/atoms/native/*)
 STAMPS := $(VENV)/.stamps
 
-.PHONY: help demo test lint format docs gradients parity demo-record plugins bench compat clean
+.PHONY: help demo test lint format docs gradients parity proxies demo-record plugins bench compat clean
 .DEFAULT_GOAL := help
 
 help: ## what the targets are
@@ -57,6 +57,10 @@ gradients: $(STAMPS)/dev ## measure how the strategies agree with float64 autodi
 
 parity: $(STAMPS)/dev ## certify the white boxes against Pedalboard, into README.md and docs/
 	$(BIN)/python -m dasp.parity --json docs/parity.json
+	$(BIN)/python tools/write_readme.py
+
+proxies: $(STAMPS)/dev ## train and score the weights that are shipped: make proxies AUDIO=FOLDER ONLY="Compressor Limiter"
+	$(BIN)/python tools/train_proxies.py $(AUDIO) $(ONLY)
 	$(BIN)/python tools/write_readme.py
 
 demo-record: $(STAMPS)/dev ## run the demo for three seeds and the black boxes, into docs/demo.md
