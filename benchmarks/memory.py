@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.contest import Size
 
 ROOT = Path(__file__).resolve().parents[1]
+SHORT = 8192  # samples of the work that is done first; as many rows, since not every contender takes any number
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_TOP_PAD_": "0"}
 
 
@@ -53,13 +55,14 @@ def main(arguments: list[str]) -> None:
 
     import torch
 
-    from benchmarks.contest import BOTH, SMALL, Size, cotangent, prepared
+    from benchmarks.contest import BOTH, Size, cotangent, prepared
 
     group, name, contender, work, seed, label, *shape = arguments
     contest = importlib.import_module(f"benchmarks.{group}").CONTESTS[name]
     one = next(c for c in contest.contenders if c.name == contender)
     torch.set_num_threads(1)
-    for size in (SMALL, Size(label, *map(int, shape))):
+    full = Size(label, *map(int, shape))
+    for size in (replace(full, samples=min(full.samples, SHORT)), full):
         x, controls = contest.case(size, int(seed))
         made = prepared(one, x, controls)
         g = None

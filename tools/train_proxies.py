@@ -1,7 +1,7 @@
 """Train and score the weights that are shipped, in the order in which one starts from another.
 
 `python tools/train_proxies.py FOLDER [NAME ...]`: FOLDER has one folder for each song. Runs are kept in runs/, and a run that was
-killed goes on where it was. Weights land in proxies/weights/, their scores (on the songs that the recipe holds out) in their headers.
+killed goes on where it was. Weights land in proxies/weights/, in their headers the scores on the songs that the recipe holds out.
 """
 
 from __future__ import annotations
