@@ -1,6 +1,8 @@
 """The benchmarks' harness: it takes turns, finds what is wrong, computes its verdicts, and every group runs on small sizes."""
 
 import json
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from benchmarks import equalizer, memory, onepole, page, results
+from benchmarks import equalizer, onepole, page, results
 from benchmarks.__main__ import GROUPS, main
 from benchmarks.contest import (
     BOTH,
@@ -205,16 +207,26 @@ def test_the_loop_that_is_the_one_poles_oracle():
 
 
 def test_the_peak_of_memory_is_that_since_it_was_forgotten():
+    """In a process of its own, as the benchmarks have it: the kernel counts loosely where many threads have run."""
+    script = """
+import torch
+from benchmarks import memory
+
+rises = []
+for forget in (False, True, True):
     before = memory.resident(peak=False)
-    block = torch.ones(8_000_000)
+    if forget:
+        memory.forget_peak()
+    block = torch.ones(8_000_000) if len(rises) != 1 else None
     del block
-    assert memory.resident(peak=True) - before > 30e6
-    before = memory.resident(peak=False)
-    memory.forget_peak()
-    assert memory.resident(peak=True) - before < 4e6
-    block = torch.ones(8_000_000)
-    del block
-    assert 30e6 < memory.resident(peak=True) - before < 40e6
+    rises.append(memory.resident(peak=True) - before)
+print(*rises)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    first, nothing, again = map(int, done.stdout.split())
+    assert first > 30e6
+    assert nothing < 4e6
+    assert 30e6 < again < 40e6
 
 
 GROUP = Group(

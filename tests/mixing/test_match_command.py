@@ -170,7 +170,7 @@ def test_bad_stems_are_refused(song, reference, tmp_path, calls, refused, case):
         (["--effects", "Compresor"], "Did you mean 'Compressor'?"),
         (["--effects", "Panner"], "cannot be an insert"),
         (["--gradient", "autodif"], "Did you mean 'autodiff'?"),
-        (["--gradient", "hybrid"], "needs a proxy"),
+        (["--gradient", "hybrid"], "is of 44100 Hz and the effect of 22050 Hz"),
         (["--steps", "-1"], "--steps"),
         (["--time-limit", "nan"], "nan is not a number"),
         (["-o", "song"], "holds the stems"),
