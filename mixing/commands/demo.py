@@ -19,7 +19,12 @@ REFERENCE = "reference.wav"
 
 @click.command("demo", short_help="Hide a mix's settings and recover them, on the multitrack that ships with dasp.")
 @click.option("-o", "--output", metavar="OUT_DIR", default="demo_out", show_default=True, type=click.Path(path_type=Path))
-@click.option("--gradient", default="autodiff", show_default=True, help="autodiff, or fd or spsa through the real plugins.")
+@click.option(
+    "--gradient",
+    default="autodiff",
+    show_default=True,
+    help="autodiff; fd or spsa through the plugins; proxy or hybrid through trained networks.",
+)
 @click.option("--seed", default=1, show_default=True, help="Of the hidden settings.")
 @click.option("--steps", type=click.IntRange(0, 100_000), help="Of gradient descent; chosen to fit by default.")
 @click.option("--polish/--no-polish", default=None, help="Finish with Gauss-Newton, as `dasp match` does by default.")
