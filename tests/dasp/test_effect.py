@@ -143,7 +143,7 @@ def test_proxy_and_hybrid_use_the_given_network():
     assert torch.equal(y, dasp.Compressor()(x, u))
     torch.testing.assert_close(torch.autograd.grad(y.sum(), u)[0], x.sum().expand(1, 4) / 4)
     with pytest.raises(ValueError, match="proxy view"):
-        dasp.Compressor(gradient="proxy")(x)
+        dasp.Chorus(gradient="proxy")(x)  # for which no weights are shipped
 
 
 @pytest.mark.parametrize("gradient", ["fd", "spsa", dasp.Hybrid(backward="whitebox")], ids=["fd", "spsa", "hybrid"])
