@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraint
 BUILD := pyproject.toml constraints.txt CMakeLists.txt tools/build_backend.py $(wildcard dasp/atoms/native/*)
 STAMPS := $(VENV)/.stamps
 
-.PHONY: help demo test lint format docs gradients parity proxies demo-record plugins bench compat clean
+.PHONY: help demo test lint format docs gradients parity proxies proxy-study demo-record plugins bench compat clean
 .DEFAULT_GOAL := help
 
 help: ## what the targets are
@@ -63,7 +63,10 @@ proxies: $(STAMPS)/dev ## train and score the weights that are shipped: make pro
 	$(BIN)/python tools/train_proxies.py $(AUDIO) $(ONLY)
 	$(BIN)/python tools/write_readme.py
 
-demo-record: $(STAMPS)/dev ## run the demo for three seeds and the black boxes, into docs/demo.md
+proxy-study: $(STAMPS)/dev ## what makes a proxy good, by many short trainings, into docs/proxy_study.md: make proxy-study AUDIO=FOLDER
+	$(BIN)/python tools/study_proxies.py $(AUDIO) $(ONLY)
+
+demo-record: $(STAMPS)/dev ## run the demo for three seeds and under every strategy, into README.md and docs/demo.md
 	$(BIN)/python tools/record_demo.py
 
 plugins: ## fetch real third-party VST3 plugins from Debian's packages into .plugins/, for the tests that use them
