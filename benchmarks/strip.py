@@ -166,4 +166,5 @@ ABOUT = """Equaliser, compressor, pan, reverb on each track, the sum of the trac
 target, and the gradients to all tracks and controls. dasp-pytorch's reverb convolves 65536 taps directly, which at the full
 size takes minutes; there it runs with its noise filtered once and an FFT instead, and as published on one track of one second.
 *Output* is that of the loss, against the same strip in float64; dasp-pytorch's own errors are in the groups of the single
-effects."""
+effects. The gradient to the audio is as far off as the loss makes it: its logarithms of nearly empty bins of noise turn the
+rounding of float32 effects, the plugin's own, into tenths of the gradient, in auraloss in float64 too."""
