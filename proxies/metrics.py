@@ -62,9 +62,9 @@ def loudness_error_lu(output: Tensor, target: Tensor, sample_rate: float) -> flo
     meter = pyloudnorm.Meter(round(sample_rate))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is nearly silent the meter says minus infinity, and warns
-        levels = [meter.integrated_loudness(s.detach().double().T.contiguous().numpy()) for s in (output, target)]
+        levels = [float(meter.integrated_loudness(s.detach().double().T.contiguous().numpy())) for s in (output, target)]
     difference = abs(levels[0] - levels[1])
-    return float(difference) if difference < float("inf") else float("nan")
+    return difference if difference < float("inf") else float("nan")
 
 
 def control_gradient(function: Fn, x: Tensor, controls: Tensor, cotangent: Tensor) -> Tensor:

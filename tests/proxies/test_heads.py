@@ -167,6 +167,8 @@ def test_room_is_mono_or_pairs():
     [
         ({"kind": "shaper", "num_controls": 1, "curve": "cubic"}, "'tanh' or 'hinge'; got 'cubic'"),
         ({"kind": "gain", "num_controls": 1, "followers": ["rms"]}, "'peak' or 'square'; got 'rms'"),
+        ({"kind": "gain", "num_controls": 1, "attack": [0, 1]}, r"attack is samples for each of 1 followers; got \[0, 1\]"),
+        ({"kind": "gain", "num_controls": 1, "release": [-1]}, "release is samples"),
         ({"kind": "filter", "num_controls": 1, "sections": 0}, "sections must be an integer of at least 1"),
         ({"kind": "room", "num_controls": 1, "combs": []}, "one comb at least"),
         ({"kind": "room", "num_controls": 1, "spread": -1}, "delays are samples"),
@@ -177,6 +179,18 @@ def test_room_is_mono_or_pairs():
 def test_settings_that_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         build(**settings)
+
+
+def test_times_that_a_follower_starts_from():
+    """Before training the level of a unit step is known: at once up, and down by 1/e in so many samples."""
+    network = build("gain", num_controls=1, attack=[0], release=[200])
+    level = []
+    network.curve.forward = lambda v, controls: level.append(v) or 0 * v
+    x = torch.cat([torch.ones(1, 1, 500), torch.zeros(1, 1, 400)], 2)
+    network(x, torch.full((1, 1), 0.5))
+    r = level[0].exp()[0, 0]
+    assert abs(r[1] - 1) < 0.01
+    assert abs(r[499 + 200] / r[499] - math.exp(-1)) < 0.02
 
 
 @pytest.mark.parametrize(("size", "varies"), [(1, True), (1, False), (2, True), (2, False)])
