@@ -53,6 +53,9 @@ class Row:
 
     Attributes:
         strategy: its name.
+        pairs: of start and target.
+        controls: of the effect.
+        samples: of a clip.
         equal: "steps" or "seconds": what all strategies had the same of.
         starts: descents for each pair.
         steps: of each descent.
@@ -64,6 +67,9 @@ class Row:
     """
 
     strategy: str
+    pairs: int
+    controls: int
+    samples: int
     equal: str
     starts: int
     steps: int
@@ -161,6 +167,9 @@ def race(
         error = esr_db(y[best], target[best])
         return Row(
             name,
+            count,
+            size,
+            x.shape[-1],
             equal,
             starts,
             steps,
@@ -183,14 +192,35 @@ def race(
 
 
 def page(results: Mapping[str, Sequence[Row]]) -> str:
-    """A table for each effect, of equal steps and of equal seconds."""
-    lines = []
+    """hybrid beside fd in one table, then for each effect one of equal steps and one of equal seconds."""
+    lines = [
+        "# Settings found by descent",
+        "",
+        "Written by `python -m benchmarks.optimisation`. Random settings of the real effect are to be found again from its",
+        "output: Adam on the controls, the loss ESR + MR-STFT, under each gradient strategy, on music that no proxy was trained",
+        "on. The result is judged on the real effect. Medians over the pairs of start and target, the best of the starts for",
+        "each pair; CPU seconds of all descents together. *Equal seconds*: as many steps as fit into the time that `fd` took",
+        f"for its own, at most {MOST_STEPS} times as many.",
+        "",
+        "| effect | controls | ESR at the start, dB | fd, dB | hybrid, dB | difference | time over fd's | in fd's time, dB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for name, rows in results.items():
-        lines += [f"## {name}", ""]
+        by = {(r.strategy, r.equal): r for r in rows}
+        fd, hybrid, given = by.get(("fd", "steps")), by.get(("hybrid", "steps")), by.get(("hybrid", "seconds"))
+        if fd and hybrid and given:
+            cells = [f"{r:.1f}" for r in (fd.before, fd.esr_db, hybrid.esr_db, hybrid.esr_db - fd.esr_db)]
+            cells += [f"{hybrid.seconds / fd.seconds:.2f}", f"{given.esr_db:.1f}"]
+            lines.append(f"| {name} | {fd.controls} | {' | '.join(cells)} |")
+    for name, rows in results.items():
+        lines += ["", f"## {name}"]
         for equal in ("steps", "seconds"):
             chosen = [r for r in rows if r.equal == equal]
+            one = chosen[0]
             lines += [
-                f"Equal {equal}; ESR at the start {chosen[0].before:.1f} dB; best of {chosen[0].starts} start(s):",
+                "",
+                f"Equal {equal}; {one.pairs} pairs of {one.samples} samples; ESR at the start {one.before:.1f} dB; best of "
+                f"{one.starts} start(s):",
                 "",
                 "| gradient | steps | CPU s | loss | ESR dB | < -20 dB | < -30 dB | control error |",
                 "|---|---|---|---|---|---|---|---|",
@@ -200,8 +230,7 @@ def page(results: Mapping[str, Sequence[Row]]) -> str:
                 f"| {r.below_30:.2f} | {r.control_error:.3f} |"
                 for r in chosen
             ]
-            lines.append("")
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
 def chosen_strategies(effect: Effect, names: Sequence[str]) -> dict[str, Callable[[], Strategy]]:
@@ -228,7 +257,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--samples", default=16384, show_default=True, type=click.IntRange(2048), help="Length of a clip.")
 @click.option("--sample-rate", default=44100.0, show_default=True, help="Hz.")
 @click.option("--seed", default=0, show_default=True, help="Of audio, controls and stochastic gradients.")
-@click.option("--json", "json_path", type=FILE, metavar="FILE", help="Put the figures here.")
+@click.option("--json", "json_path", type=FILE, metavar="FILE", help="Put the figures here, beside those of other effects.")
 @click.option("--page", "page_path", type=FILE, metavar="FILE", help="Write the page here.")
 def main(
     effects: tuple[str, ...],
@@ -250,6 +279,8 @@ def main(
         print(f"[{time.monotonic() - start:5.0f} s] {message}", file=sys.stderr, flush=True)
 
     start, results = time.monotonic(), {}
+    if json_path is not None and json_path.exists():
+        results = {p: [Row(**row) for row in rows] for p, rows in json.loads(json_path.read_text()).items()}
     try:
         source = Source(tuple(index(audio)), 0.0, (-18.0, 0.0), 0.0, sample_rate)
         for path in effects:
@@ -259,7 +290,7 @@ def main(
             chosen = chosen_strategies(effect, names)
             with threads(1):
                 drawn = draw(effect, source, pairs, samples, starts, seed)
-                results[path] = race(effect, drawn, steps, seed, progress, chosen)
+                results[Path(path).name] = race(effect, drawn, steps, seed, progress, chosen)
     except (ValueError, ImportError) as error:
         raise click.ClickException(str(error)) from None
     text = page(results)

@@ -45,7 +45,10 @@ def test_a_proxy_that_is_the_effect_descends_as_the_effect_does(rows):
 
 def test_the_page_has_a_row_for_each(rows):
     text = page({"dasp:Distortion": rows})
-    assert text.count("| hybrid |") == 2 and "Equal seconds; ESR at the start" in text and "best of 2 start(s)" in text
+    assert text.count("| hybrid |") == 2 and "Equal seconds; 2 pairs of 2048 samples" in text and "best of 2 start(s)" in text
+    (short,) = [line for line in text.splitlines() if line.startswith("| dasp:Distortion | 1 |")]
+    fd, hybrid = (next(r for r in rows if (r.strategy, r.equal) == (name, "steps")) for name in ("fd", "hybrid"))
+    assert f"| {hybrid.esr_db - fd.esr_db:.1f} |" in short
 
 
 def test_pairs_differ_and_are_reproducible():
@@ -75,5 +78,7 @@ def test_the_command(tmp_path):
     assert run.exit_code == 0, run.output
     (row, other) = json.loads((tmp_path / "o.json").read_text())["dasp:Gain"]
     assert (row["strategy"], row["equal"], other["equal"]) == ("fd", "steps", "seconds")
+    CliRunner().invoke(main, ["dasp:Clipping", *map(str, options), "--json", str(tmp_path / "o.json")])
+    assert list(json.loads((tmp_path / "o.json").read_text())) == ["dasp:Gain", "dasp:Clipping"]
     refused = CliRunner().invoke(main, ["dasp:Gian", "--audio", str(tmp_path)])
     assert refused.exit_code == 1 and "Did you mean 'Gain'" in refused.output
