@@ -32,10 +32,10 @@ PLAIN = {
     "optimiser": {"learning_rate": 3e-3},
     "controls": {},
     "batch": 8,
-    "steps": 600,
+    "steps": 400,
 }
 SIZES = {"small": (3, 6), "shipped": (6, 16), "large": (12, 48)}  # hinges of the curve, width of the layers that read controls
-STEPS = (200, 600, 1800)
+STEPS = (150, 450, 1350)
 SEEDS = (0, 1, 2)
 WEIGHTS = (0.0, 0.03, 0.3)  # of the difference loss
 
@@ -52,7 +52,7 @@ def sizes() -> dict[str, tuple[str, Figures]]:
     runs = {}
     for (label, (units, width)), steps in itertools.product(SIZES.items(), STEPS):
         network = {"kind": "gain", "followers": ["peak"], "units": units, "width": width}
-        runs[f"{label} {steps}"] = ("Compressor", {"network": network, "steps": steps, "validate": 200})
+        runs[f"{label} {steps}"] = ("Compressor", {"network": network, "steps": steps, "validate": 150})
     return runs
 
 
