@@ -294,3 +294,18 @@ def test_the_retraining_command_has_no_folders_of_this_machine():
 
     words = retraining("dasp:Gain", "/home/me/my.yaml", ["/home/me/songs"], {"steps": 3, "audio.synthetic": 0.5})
     assert words == ("python -m proxies.train dasp:Gain --config my.yaml --audio songs --set audio.synthetic=0.5 --set steps=3")
+
+
+@pytest.mark.vst3
+def test_a_vst3_is_imitated_and_differentiated(tmp_path, plugins):
+    import dasp
+
+    path = plugins / "ZamTube.vst3"
+    network = {"kind": "series", "networks": [{"kind": "filter"}, {"kind": "shaper"}, {"kind": "filter"}]}
+    weights = run(tmp_path, {"target": str(path), "network": network, "steps": 2, "validate": 1})
+    tube = dasp.external(path, gradient="hybrid", proxy=str(weights))
+    x, u = 0.1 * torch.randn(1, 1, 4096), torch.full((1, len(tube.controls)), 0.5, requires_grad=True)
+    y = tube(x, u)
+    assert torch.equal(y, dasp.external(path)(x, u.detach()))
+    y.square().mean().backward()
+    assert u.grad is not None and u.grad.isfinite().all() and u.grad.any()
