@@ -8,12 +8,14 @@ from typing import Any, cast
 
 from proxies.checkpoint import load
 from proxies.network import Network
-from proxies.reader import narrow
+from proxies.reader import fit_width, narrow
 from proxies.series import Series
 
 
 def begin(whole: Network, initial: dict[str, str], controls: Sequence[Any]) -> None:
     """Give parts of a network the weights of files; where the weights' controls have a wider range, narrowed to the target's.
+
+    Heads may be wider or narrower than those of the file, see `fit_width`.
 
     Raises:
         ValueError: no such part, other weights than it has, or controls beyond the range of those that the weights know.
@@ -26,7 +28,8 @@ def begin(whole: Network, initial: dict[str, str], controls: Sequence[Any]) -> N
             spans = [_span(q, controls[i]) for q, i in zip(given.header.controls, _indices(whole, part), strict=True)]
             if any(span != (0, 1) for span in spans):
                 narrow(given, *zip(*spans, strict=True))
-            place.load_state_dict(given.state_dict())
+            if not fit_width(place, given):
+                place.load_state_dict(given.state_dict())
         except (AttributeError, RuntimeError, ValueError) as error:
             raise ValueError(f"config: initial.{part} cannot start from {weights}: {' '.join(str(error).split())}") from None
 

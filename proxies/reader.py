@@ -40,6 +40,20 @@ class Reader(nn.Module):
         grid = nn.functional.interpolate(controls, -(-samples // hop), mode="linear", align_corners=False)
         return self._values(grid.movedim(1, 2)).movedim(2, 1).repeat_interleave(hop, 2)[..., :samples]
 
+    def take(self, other: Reader) -> None:
+        """Its hidden layers, in another width; see `fit_width`."""
+        (first, second, last), (first_, second_, last_) = (
+            [m for m in r.hidden if isinstance(m, nn.Linear)] for r in (self, other)
+        )
+        width = min(first.out_features, first_.out_features)
+        behind = last_.weight.norm(dim=0).topk(width).indices.sort().values
+        before = second_.weight[behind].norm(dim=0).topk(width).indices.sort().values
+        first.weight[:width], first.bias[:width] = first_.weight[before], first_.bias[before]
+        second.weight[:width] = 0
+        second.weight[:width, :width], second.bias[:width] = second_.weight[behind][:, before], second_.bias[behind]
+        last.weight.zero_()
+        last.weight[:, :width] = last_.weight[:, behind]
+
     def _values(self, controls: Tensor) -> Tensor:
         u = 2 * controls - 1
         return self.linear(u) + self.hidden(u)
@@ -67,6 +81,34 @@ def narrow(network: nn.Module, low: Sequence[float], high: Sequence[float]) -> N
                 lows, highs = layer.weight.new_tensor(low), layer.weight.new_tensor(high)
                 layer.bias.add_(layer.weight @ (lows + highs - 1))
                 layer.weight.mul_(highs - lows)
+
+
+def fit_width(network: nn.Module, given: nn.Module) -> bool:
+    """Give a network the weights of one that differs in the widths of its Readers alone.
+
+    A wider Reader computes what the narrower did: its new units are connected to the output by weights of 0, from which they can
+    learn. A narrower one keeps the units with the largest weights behind them.
+
+    Returns:
+        False, and nothing is changed, where the two differ in anything else.
+    """
+    readers = {name: module for name, module in given.named_modules() if isinstance(module, Reader)}
+    own = {name: module for name, module in network.named_modules() if isinstance(module, Reader)}
+    widths = tuple(f"{name}.hidden." for name in readers)
+
+    def rest(state: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: t for name, t in state.items() if not name.startswith(widths)}
+
+    other = rest(given.state_dict())
+    if own.keys() != readers.keys() or {n: t.shape for n, t in rest(network.state_dict()).items()} != {
+        n: t.shape for n, t in other.items()
+    }:
+        return False
+    network.load_state_dict(other, strict=False)
+    with torch.no_grad():
+        for name, reader in own.items():
+            reader.take(readers[name])
+    return True
 
 
 class Curve(nn.Module):

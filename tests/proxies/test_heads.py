@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from proxies.network import build
-from proxies.reader import narrow
+from proxies.reader import Reader, fit_width, narrow
 from proxies.scan import follow, recurrence
 
 BAND = {"kind": "filter", "controls": [0, 1, 2]}
@@ -191,6 +191,42 @@ def test_times_that_a_follower_starts_from():
     r = level[0].exp()[0, 0]
     assert abs(r[1] - 1) < 0.01
     assert abs(r[499 + 200] / r[499] - math.exp(-1)) < 0.02
+
+
+def strip(width, kind="gain"):
+    network = build(
+        "series",
+        num_controls=4,
+        networks=[{"kind": kind, "width": width}, {"kind": "filter", "width": width, "controls": [0, 1]}],
+    )
+    for p in network.parameters():
+        p.data.add_(torch.randn_like(p), alpha=0.1)
+    return network
+
+
+def test_a_wider_head_computes_what_the_narrower_did_and_learns_with_all_it_has():
+    narrow, wide, x, u = strip(6), strip(16), torch.randn(2, 1, 2000), torch.rand(2, 4)
+    assert fit_width(wide, narrow)
+    torch.testing.assert_close(wide(x, u), narrow(x, u), rtol=1e-5, atol=1e-6)
+    wide(x, u).square().sum().backward()
+    assert all(reader.hidden[-1].weight.grad.any(0).all() for reader in wide.modules() if isinstance(reader, Reader))
+
+
+def test_a_narrower_head_keeps_the_units_that_say_most():
+    given, narrow, x, u = strip(16), strip(6), torch.randn(2, 1, 2000), torch.rand(2, 4)
+    for reader in (m for m in given.modules() if isinstance(m, Reader)):  # all but six units of each layer say nothing
+        reader.hidden[-1].weight.data[:, 6:] = 0
+        reader.hidden[2].weight.data[:, :10] = 0
+    assert fit_width(narrow, given)
+    torch.testing.assert_close(narrow(x, u), given(x, u), rtol=1e-5, atol=1e-6)
+
+
+def test_widths_alone_may_differ():
+    other, before = strip(16, "shaper"), strip(16).state_dict()
+    network = strip(16)
+    network.load_state_dict(before)
+    assert not fit_width(network, other)
+    assert all(torch.equal(t, before[name]) for name, t in network.state_dict().items())
 
 
 @pytest.mark.parametrize(("size", "varies"), [(1, True), (1, False), (2, True), (2, False)])
