@@ -94,7 +94,7 @@ def page(done: dict[str, dict[str, Figures]]) -> str:
     lines = [
         "# What makes a proxy good",
         "",
-        "Written by `make proxy-study AUDIO=FOLDER`, from many short trainings on one core. The scores are explained in",
+        "Written by `make proxy-study`, from many short trainings on one core. The scores are explained in",
         f"[proxies](proxies.md): songs and controls that no training saw, {CASES} cases; ESR, gradient error under a MR-STFT",
         "loss and under the squared error, tenth percentile of the cosine, and the worst control's Jacobian error. CPU seconds",
         "are those of the training with its teacher.",
