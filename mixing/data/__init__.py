@@ -11,10 +11,11 @@ from mixing.data.draft import CHECKS, SHORT, Draft, Skip, complete
 from mixing.data.excerpts import Augment, Example, Excerpts
 from mixing.data.layouts import find, names
 from mixing.data.song import DataSet, Song, Stem
+from mixing.data.synthetic import Synthetic
 from mixing.errors import UserError
 from mixing.multitrack import Multitrack
 
-__all__ = ["Augment", "DataSet", "Example", "Excerpts", "Song", "Stem", "collate", "layouts", "load"]
+__all__ = ["Augment", "DataSet", "Example", "Excerpts", "Song", "Stem", "Synthetic", "collate", "layouts", "load"]
 
 collate = Multitrack.collate
 layouts = names

@@ -179,23 +179,24 @@ class Excerpts(Dataset):
             raise IndexError(f"Excerpts: excerpts are numbered from 0 on; got {k}.")
         places, failures = np.random.default_rng((self.seed, k)), []
         while len(failures) < _FAILURES:
-            best: tuple[float, Song, int] | None = None
+            best: tuple[float, Song, int, Tensor] | None = None
             for _ in range(_TRIES):
                 song = self.songs[int(places.integers(len(self.songs)))]
                 start = int(places.integers(song.length(self.sample_rate) - self.samples + 1))
                 try:
-                    level = _rms_db(self._heard(song, start))
+                    mix = self._heard(song, start)
                 except UserError as error:
                     failures.append((song.name, str(error)))
                     continue
+                level = _rms_db(mix)
                 if best is None or level > best[0]:
-                    best = level, song, start
+                    best = level, song, start, mix
                 if level >= self.min_active_db:
                     break
             if best is not None:
-                _, song, start = best
+                _, song, start, mix = best
                 try:
-                    example = self._example(song, start, np.random.default_rng((self.seed, k, 1)))
+                    example = self._example(song, start, mix, np.random.default_rng((self.seed, k, 1)))
                 except UserError as error:
                     failures.append((song.name, str(error)))
                     continue
@@ -209,7 +210,9 @@ class Excerpts(Dataset):
         length = song.length(self.sample_rate)
         why = ""
         if length < self.samples:
-            why = f"is {length / self.sample_rate:.2f} s long, shorter than an excerpt of {self.samples / self.sample_rate:.2f} s."
+            why = (
+                f"is {length / self.sample_rate:.2f} s long, shorter than an excerpt of {self.samples / self.sample_rate:.2f} s."
+            )
         elif song.mix is None and not self._summed(song):
             why = "has no mix."
         elif self.max_tracks is not None and len(song.stems) > self.max_tracks and not self._summed(song):
@@ -228,20 +231,21 @@ class Excerpts(Dataset):
 
     def _heard(self, song: Song, start: int) -> Tensor:
         if song.mix is not None:
-            return song.read_mix(start, self.samples, self.sample_rate)
+            return song.read_mix(start, self.samples, self.sample_rate)[None]
         return song.sum(song.read(start, self.samples, self.sample_rate))
 
-    def _example(self, song: Song, start: int, generator: np.random.Generator) -> Example:
+    def _example(self, song: Song, start: int, mix: Tensor, generator: np.random.Generator) -> Example:
         summed = self._summed(song)
         index = self._chosen(len(song.stems), summed, generator)
-        part = song.read(start, self.samples, self.sample_rate, stems=index)
+        part = song.read(start, self.samples, self.sample_rate, stems=index, mix=False)
         if self.min_track_db is not None:
             heard = [n for n in range(len(index)) if _rms_db(part.audio[0, n]) >= self.min_track_db]
             heard = heard or [max(range(len(index)), key=lambda n: _rms_db(part.audio[0, n]))]
             index = [index[n] for n in heard]
-            part = replace(part, audio=part.audio[:, heard], channels=part.channels[:, heard], names=(_pick(part.names[0], heard),))
-        mix = song.sum(part, index) if summed else part.mix
-        assert mix is not None
+            part = replace(
+                part, audio=part.audio[:, heard], channels=part.channels[:, heard], names=(_pick(part.names[0], heard),)
+            )
+        mix = song.sum(part, index) if summed else mix
         gains, pans = (torch.tensor([[math.nan if v is None else v for v in _pick(c, index)]]) for c in song.settings())
         audio, channels = part.audio, part.channels
         folded = torch.from_numpy(generator.random(channels.shape)) < self.augment.fold

@@ -42,7 +42,9 @@ def drafts(root: Path) -> Iterator[Draft | Skip]:
         own = [f for place in (where, *(where / m for m in _MIXES)) for f in sounds(place) if f not in tracks]
         mix = _mix(own, [f for f in everywhere if _key(f.stem) == _key(where.name)])
         stems = tuple(Source(f.stem, _NUMBERED.sub("", f.stem), (f,)) for f in tracks)
-        late = ("the mix is an MP3 and may begin late; see `dasp match --align`.",) if mix and mix.suffix.lower() == ".mp3" else ()
+        late = (
+            ("the mix is an MP3 and may begin late; see `dasp match --align`.",) if mix and mix.suffix.lower() == ".mp3" else ()
+        )
         notes = late if mix else ("has no mix.",)
         artist = where.name.partition("_")[0]
         yield Draft(where.name, artist, stems, mix, licence="educational use (Cambridge-MT)", notes=notes)

@@ -38,7 +38,9 @@ def drafts(root: Path, *, tracks: str = "raw", metadata: str | Path | None = Non
     """
     if tracks not in ("raw", "stems"):
         raise UserError(f"layout medleydb: tracks is raw or stems; got {tracks!r}.")
-    places = [Path(metadata)] if metadata is not None else [p for p in (root / "Metadata", root.parent / "Metadata") if p.is_dir()]
+    places = (
+        [Path(metadata)] if metadata is not None else [p for p in (root / "Metadata", root.parent / "Metadata") if p.is_dir()]
+    )
     for where in _candidates(root):
         if not _is_song(where):
             yield Skip(where.name, f"has neither {where.name}_RAW nor {where.name}_STEMS.")
