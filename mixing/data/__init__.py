@@ -27,8 +27,8 @@ def load(root: str | Path, layout: str = "auto", *, check: str = "ends", short: 
     """The songs of a data set on disk. Only headers and the ends of files are read; `Song.read` reads the rest as it is needed.
 
     What cannot be used is skipped, song by song, and listed in `DataSet.skipped`: a song with a file that is missing, empty, cut
-    short, not audio, of more than two channels, or with samples that are not numbers. A song of which one stem is bad is skipped whole,
-    since its mix has that stem.
+    short, not audio, of more than two channels, or with samples that are not numbers. A song of which one stem is bad is skipped
+    whole, since its mix has that stem.
 
     Args:
         root: folder of the data set.

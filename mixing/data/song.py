@@ -130,10 +130,10 @@ class Song:
         return _fitted(audio.read_span(self.mix, start, wanted, rate), 2, wanted)
 
     def sum(self, multitrack: Multitrack, stems: Sequence[int] | None = None) -> Tensor:
-        """What `read` gave, mixed at the known settings, (1, 2, T): every stem at its gain and pan (constant power, as a Console's).
+        """What `read` gave, mixed at the known settings, (1, 2, T): every stem at its gain and pan (constant power).
 
-        Where `unity` is true this is the song's mix. Where a score says the settings, it is that balance and not the file: sampled
-        instruments are stereo and stand where their makers put them, and the file was made of those.
+        Where `unity` is true this is the song's mix. Where a score says the settings, it is that balance and not the file:
+        sampled instruments are stereo and stand where their makers put them, and the file was made of those.
 
         Args:
             multitrack: of this song.

@@ -17,12 +17,13 @@ from mixing.multitrack import Multitrack
 
 
 class Synthetic(Dataset):
-    """Excerpts whose mix a console makes at random settings: `example(k)` knows all of them, so that a loss can be computed on them.
+    """Excerpts whose mix a console makes at random settings, all of which `example(k)` knows: for a loss on the settings.
 
     The human mix is put aside. Settings are drawn by `mixing.engineer.draw`, from the seed and k only.
 
     Args:
-        excerpts: where the tracks come from; give it `track_peak_db`, as thresholds and faders are drawn for tracks that are turned up.
+        excerpts: where the tracks come from; give it `track_peak_db`, as thresholds and faders are drawn for tracks that are
+            turned up.
         console: at the excerpts' rate; by default `mixing.engineer.console`: three filters, compressor, fader, pan, a reverb, by
             Pedalboard's plugins. A Console of a strategy that has a black box plays plugins, another one dasp's effects.
         seed: of the settings; the excerpts have their own.
