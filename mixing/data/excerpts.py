@@ -115,7 +115,7 @@ class Excerpts(Dataset):
         seed: of every draw.
         length: of an epoch.
         augment: changes.
-        min_active_db: RMS of the mix in dBFS from which a part counts as music; the loudest of 16 draws stands in where none does.
+        min_active_db: RMS of the mix in dBFS from which a part counts as music; else the loudest of 16 draws is taken.
         min_track_db: RMS in dBFS below which a stem is left out of the excerpt: one that nobody hears has no right level.
         track_peak_db: peak in dBFS to which every stem is brought first (Steinmetz's toolkit: -12); None leaves levels alone.
         mix_peak_db: peak in dBFS to which the mix is brought last (the same: 0); None leaves it.

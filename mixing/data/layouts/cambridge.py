@@ -2,7 +2,7 @@
 
     root/ARTIST_TITLE_Full/NN_Name.wav        the raw tracks, in some archives one folder deeper
     root/ARTISTTITLE_Full_Preview.mp3         the engineer's mix, which the site offers apart, for some songs
-    root/SONG/tracks/*.wav, root/SONG/mixes/*            as automix-toolkit sorts them
+    root/SONG/tracks/*.wav, root/SONG/mixes/*            as automix-toolkit sorts them; name the layout where all are so
 
 A mix is looked for beside the tracks, in folders `mix`, `mixes`, `mixtures`, `previews` of the song and of the root, and in the
 root; one whose name has Full is preferred. A preview that is an MP3 begins some milliseconds late where its encoder did not write
@@ -20,13 +20,13 @@ from mixing.data.draft import Draft, Skip, Source, folders, sounds
 from mixing.data.layouts.folder import is_mix
 
 _NUMBERED = re.compile(r"^\d+[ _-]")
+_ARCHIVE = re.compile(r"_(full|excerpt|edit)$", re.IGNORECASE)
 _MIXES = ("mix", "mixes", "mixtures", "previews")
 _KINDS = re.compile(r"_?(full|excerpt|edit|mix|preview|unmastered|stems)", re.IGNORECASE)
 
 
 def recognised(root: Path) -> bool:
-    songs = [f for f in folders(root) if f.name not in _MIXES]
-    return any(_numbered(tracks) for f in songs if (tracks := _tracks(f)))
+    return any(_ARCHIVE.search(f.name) and _numbered(_tracks(f)) for f in folders(root))
 
 
 def drafts(root: Path) -> Iterator[Draft | Skip]:

@@ -41,6 +41,8 @@ def drafts(root: Path, *, tracks: str = "raw", metadata: str | Path | None = Non
     places = (
         [Path(metadata)] if metadata is not None else [p for p in (root / "Metadata", root.parent / "Metadata") if p.is_dir()]
     )
+    if metadata is not None and not Path(metadata).is_dir():
+        raise UserError(f"layout medleydb: there is no folder {metadata} of metadata.")
     for where in _candidates(root):
         if not _is_song(where):
             yield Skip(where.name, f"has neither {where.name}_RAW nor {where.name}_STEMS.")
