@@ -117,7 +117,9 @@ def _at(info: Info, rate: int) -> int:
 
 def _rates(infos: Mapping[Path, Info], rate: int) -> list[str]:
     other = Counter(i.rate for i in infos.values() if i.rate != rate)
-    return [f"{n} of {len(infos)} stem files, at {r} Hz, are resampled to the song's {rate} Hz." for r, n in sorted(other.items())]
+    return [
+        f"{n} of {len(infos)} stem files, at {r} Hz, are resampled to the song's {rate} Hz." for r, n in sorted(other.items())
+    ]
 
 
 def folders(where: Path) -> list[Path]:

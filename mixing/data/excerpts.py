@@ -65,7 +65,8 @@ class Example:
     starts: tuple[int, ...]
 
     def controls(self, console: Console) -> Controls:
-        """The known settings as a console's controls in [0, 1]; NaN for those that are not known: a loss leaves them out."""
+        """The known settings as a console's controls in [0, 1]; NaN for those that are not known, which a loss leaves out.
+        Beyond a control's range stands its end."""
         batch, tracks = self.multitrack.channels.shape
 
         def column(place: str, table: tuple[Any, ...], shape: tuple[int, ...]) -> Tensor:

@@ -52,8 +52,11 @@ def medleydb(root: Path, name: str, metadata: Path | None = None, raw: int = 3) 
         for r in range(1, raw if s == 1 else 2):
             file = f"{name}_RAW_{s:02d}_{r:02d}.wav"
             write(song / f"{name}_RAW" / file, s + r)
-            inner.append(f"      R{r:02d}: {{filename: {file}, instrument: {'[male singer, guitar]' if r == 2 else 'drum set'}}}")
-        rows.append(f"  S{s:02d}:\n    filename: {name}_STEM_{s:02d}.wav\n    instrument: electric bass\n    raw:\n" + "\n".join(inner))
+            instrument = "[male singer, guitar]" if r == 2 else "drum set"
+            inner.append(f"      R{r:02d}: {{filename: {file}, instrument: {instrument}}}")
+        rows.append(
+            f"  S{s:02d}:\n    filename: {name}_STEM_{s:02d}.wav\n    instrument: electric bass\n    raw:\n" + "\n".join(inner)
+        )
     write(song / f"{name}_MIX.wav", 5, 2)
     # What macOS leaves in archives.
     (song / f"{name}_RAW" / f"._{name}_RAW_01_01.wav").write_bytes(b"\x00\x05\x16\x07")

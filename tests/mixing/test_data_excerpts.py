@@ -61,7 +61,7 @@ def test_without_augmentation_an_excerpt_is_the_file(songs):
 
 
 def test_every_augmentation_keeps_the_mix_the_known_settings(songs):
-    augment = Augment(level_db=12, drop=0.3, fold=0.0, swap=0.5)
+    augment = Augment(level_db=6, drop=0.3, fold=0.0, swap=0.5)  # more might need a fader above its range
     excerpts = Excerpts(songs.songs[:2], HALF, RATE, 1, augment=augment, track_peak_db=-12, mix_peak_db=0, shuffle=True)
     console = Console()
     counts = set()
@@ -79,7 +79,6 @@ def test_peaks_and_levels_are_where_they_are_asked(songs):
     plain = Excerpts(songs, HALF, RATE, 1, track_peak_db=-12)[0]
     torch.testing.assert_close(plain.audio.abs().amax((2, 3)), torch.full((1, 3), 10 ** (-12 / 20)))
     turned = Excerpts(songs, HALF, RATE, 1, track_peak_db=-12, augment=Augment(level_db=6))
-    levels = torch.cat([20 * turned[k].audio.abs().amax((2, 3)).log10().flatten() + 12 for k in range(20)])
     levels = 20 * torch.cat([turned[k].audio.abs().amax((2, 3)).flatten() for k in range(20)]).log10() + 12
     assert float(levels.abs().max()) <= 6.001
     assert float(levels.min()) < -4
@@ -188,7 +187,9 @@ def test_synthetic_mixes_come_with_every_setting(songs, pedalboard, plugins):
     assert equal(synthetic[0], Synthetic(excerpts, console, seed=2, mix_peak_db=-3)[0])
     assert not equal(synthetic[0], Synthetic(excerpts, console, seed=3, mix_peak_db=-3)[0])
     # Of a console with other controls, those that both have are known.
-    assert torch.isnan(one.controls(Console(engineer.strip(("Distortion",), RATE))).tracks).any(1).tolist() == [[True, False, False]]
+    assert torch.isnan(one.controls(Console(engineer.strip(("Distortion",), RATE))).tracks).any(1).tolist() == [
+        [True, False, False]
+    ]
 
 
 def test_plugins_and_our_effects_make_the_same_mix(songs, pedalboard):

@@ -148,7 +148,9 @@ def test_pack_reads_what_meta_says(tmp_path):
             write(root / name / "stems" / f"0{k + 1}_kick.wav", k, k + 1)
         write(root / name / mix, 3, 2)
     write(root / "record" / "master_reference.wav", 4, 2)
-    rows = [{"file": f"stems/0{k}_kick.wav", "label": "kick drum", "composer_gain_db": -3.0 * k, "composer_pan": 0.5} for k in (1, 2)]
+    rows = [
+        {"file": f"stems/0{k}_kick.wav", "label": "kick drum", "composer_gain_db": -3.0 * k, "composer_pan": 0.5} for k in (1, 2)
+    ]
     score = {"song": "Suite", "licence": "MIT", "stem_gain_db": 6.0, "mix_gain_db": 4.0, "mix": "composer's", "stems": rows}
     record = {"song": "9.Work", "mix": "unity sum of the stems", "stems": [{"file": f"stems/0{k}_kick.wav"} for k in (1, 2)]}
     (root / "score" / "meta.json").write_text(json.dumps(score))
@@ -201,7 +203,7 @@ def test_medleydb_refuses_a_song_whose_metadata_name_a_missing_track(tmp_path):
     why = dict(found.skipped)
     assert "no such file" in why["A_One"]
     assert "not YAML" in why["C_Three"]
-    with pytest.raises(UserError, match="no folder .* of metadata"):
+    with pytest.raises(UserError, match=r"no folder .* of metadata"):
         data.load(root, metadata=tmp_path / "nowhere")
 
 
@@ -217,7 +219,11 @@ def test_enst_drums(tmp_path):
     assert why["drummer_1_037_phrase_disco_complex_fast_sticks"] == "has no dry mix."
     assert "no such file" in why["drummer_2_116_minus-one_rock-60s_sticks"]
     wet = data.load(root, mix="wet", hits=True)
-    assert [s.group for s in wet] == ["drummer_1_hits_snare-drum", *["drummer_1_phrase_disco"] * 2, "drummer_2_MIDI-minus-one_fusion-125"]
+    assert [s.group for s in wet] == [
+        "drummer_1_hits_snare-drum",
+        *["drummer_1_phrase_disco"] * 2,
+        "drummer_2_MIDI-minus-one_fusion-125",
+    ]
 
 
 def test_musdb18_and_what_is_coded(tmp_path):

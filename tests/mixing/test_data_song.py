@@ -19,7 +19,8 @@ def noise(frames: int, channels: int = 2) -> torch.Tensor:
 
 @pytest.mark.parametrize("subtype", ["FLOAT", "PCM_16"])
 @pytest.mark.parametrize(
-    ("rate", "new"), [(48000, 44100), (96000, 44100), (44100, 48000), (44100, 16000), (22050, 44100), (44101, 44100), (8000, 8000)]
+    ("rate", "new"),
+    [(48000, 44100), (96000, 44100), (44100, 48000), (44100, 16000), (22050, 44100), (44101, 44100), (8000, 8000)],
 )
 def test_a_part_is_that_part_of_the_resampled_whole(tmp_path, rate, new, subtype):
     path = save(tmp_path / "x.wav", noise(2 * rate + 77), rate, subtype=subtype)
@@ -29,18 +30,21 @@ def test_a_part_is_that_part_of_the_resampled_whole(tmp_path, rate, new, subtype
     for start, samples in ((0, 100), (1, 999), (new // 2 + 13, 4001), (end - 500, 500), (end - 20, 400), (end + 5, 10)):
         part = audio.read_span(path, start, samples, new)
         assert part.shape == (2, max(0, min(samples, end - start)))
-        # Same filter, same phase: equal to the rounding of float32.
-        torch.testing.assert_close(part, whole[:, start : start + samples], rtol=0, atol=1e-7)
+        # Same filter, same phase: equal, or to rounding where the ratio is so odd that soxr interpolates its filter.
+        torch.testing.assert_close(part, whole[:, start : start + samples], rtol=0, atol=2e-6 if rate == 44101 else 0)
 
 
 @pytest.mark.parametrize("name", ["x.flac", "x.ogg", "x.mp3"])
-def test_coded_files_are_sought_to_the_sample(tmp_path, name):
+@pytest.mark.parametrize("kind", ["sweep", "noise"])
+def test_coded_files_are_sought_to_the_sample(tmp_path, name, kind):
+    # A sweep codes into few bytes: its last Ogg page holds most of a second, in which libsndfile's own seek goes astray.
     t = torch.arange(3 * 44100) / 44100
-    audio.write(tmp_path / name, 0.5 * torch.sin(2 * torch.pi * 200 * t * (1 + t))[None], 44100)
+    sound = 0.5 * torch.sin(2 * torch.pi * 200 * t * (1 + t))[None] if kind == "sweep" else noise(len(t))
+    audio.write(tmp_path / name, sound, 44100)
     whole, _ = audio.read(tmp_path / name)
-    for start in (0, 12345, 99999):
-        part = audio.read_span(tmp_path / name, start, 5000)
-        torch.testing.assert_close(part, whole[:, start : start + 5000], rtol=0, atol=1e-6)
+    for start in torch.randint(0, whole.shape[1], (40,)).tolist():
+        part = audio.read_span(tmp_path / name, start, 2000)
+        torch.testing.assert_close(part, whole[:, start : start + 2000], rtol=0, atol=1e-6)
 
 
 def test_reading_costs_the_excerpt_and_not_the_file(tmp_path, monkeypatch):
