@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mixing.blocks import Plan, Source, Whole
+from mixing.errors import UserError
 from mixing.mixers import UNITY_DB, Mix
 from mixing.models.baseline import placed, play
 from mixing.models.model import Model
@@ -69,10 +70,15 @@ class Regression(Model):
 
         Raises:
             ValueError: no example, or faders and pans of another number of tracks.
+            UserError: scikit-learn is not installed.
         """
-        from sklearn.linear_model import RidgeCV
-        from sklearn.preprocessing import StandardScaler
-
+        try:
+            from sklearn.linear_model import RidgeCV
+            from sklearn.preprocessing import StandardScaler
+        except ModuleNotFoundError:
+            raise UserError(
+                "regression learns with scikit-learn, which is not installed: pip install 'dasp-toolkit[train]'."
+            ) from None
         generator = np.random.default_rng(seed)
         inputs, targets = [], []
         for multitrack, fader_db, pan in examples:

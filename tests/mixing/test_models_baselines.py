@@ -58,7 +58,7 @@ def test_a_band_gives_way_where_another_track_has_its_strength():
     hum = tone(62, 125, 250, level=0.2) + tone(2000, level=0.15)
     found = rules_of(hum, tone(2000, level=0.01) + tone(8000, 4000, level=0.02))
     cuts = {(found[f"peak_filter{i}_cutoff_frequency_hz"][0], found[f"peak_filter{i}_gain_db"][0]) for i in (1, 2)}
-    assert any(hz == 2000 and db < -1 for hz, db in cuts), cuts
+    assert any(round(hz) == 2000 and db < -1 for hz, db in cuts), cuts
     assert all(found[f"peak_filter{i}_gain_db"][1] <= 0 for i in (1, 2))
     apart = rules_of(tone(62, 125, 250), tone(2000, 4000, 8000))
     assert all(db > -0.5 for i in (1, 2) for db in apart[f"peak_filter{i}_gain_db"])
@@ -107,9 +107,9 @@ def taught(seed=0):
 def test_regression_finds_a_linear_rule():
     model, examples = taught()
     tracks, fader, pan = examples[2]
-    louder = Multitrack(tracks.audio * torch.tensor([1.0, 2.0, 0.5, 1.0])[:, None, None], tracks.channels, RATE, tracks.names)
+    louder = Multitrack(tracks.audio * torch.tensor([1.0, 2.0, 0.8, 1.0])[:, None, None], tracks.channels, RATE, tracks.names)
     found = model(louder).controls["tracks"]
-    moved = fader - torch.tensor([0.0, 6.02, -6.02, 0.0])
+    moved = fader - torch.tensor([0.0, 6.02, -1.94, 0.0])
     assert (found["fader_db"][0] - moved).abs().max() < 1.0
     assert (found["pan"][0] - pan).abs().max() < 0.05
     assert torch.equal(taught()[0].weight, model.weight)
@@ -230,7 +230,7 @@ def hostile(path, change):
         (lambda h: json.dumps(h | {"model": h["model"] | {"hidden": 1 << 19}}), "larger network"),
         (lambda h: json.dumps(h | {"model": h["model"] | {"hidden": 17}}), "the network has"),
         (lambda h: json.dumps(h | {"model": h["model"] | {"colour": 1}}), "unexpected keyword"),
-        (lambda h: json.dumps(h | {"model": {"kind": "mix_wave_u_net", "levels": 1 << 20}}), "larger network|levels"),
+        (lambda h: json.dumps(h | {"model": {"kind": "mix_wave_u_net", "levels": 1 << 19}}), "levels is at most"),
     ],
 )
 def test_a_hostile_file_is_refused_in_one_sentence(tmp_path, change, words):
