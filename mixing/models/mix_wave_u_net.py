@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from mixing.models.waveform import WaveformModel, joined
 
 FORMS = ("official", "toolkit")
+_DEEPEST = 20  # levels: one sample of the coarsest is then 24 s
 _SIZES = {
     "official": {"levels": 10, "down": 15, "up": 5, "output": 1},
     "toolkit": {"levels": 12, "down": 13, "up": 13, "output": 5},
@@ -51,6 +52,8 @@ class MixWaveUNet(WaveformModel):
         sizes = {key: size if self.settings[key] is None else self.settings[key] for key, size in _SIZES[form].items()}
         self.settings |= sizes
         self.at_least(1, "levels", "filters", "down", "up", "output")
+        if sizes["levels"] > _DEEPEST:
+            raise ValueError(f"MixWaveUNet: levels is at most {_DEEPEST}; got {sizes['levels']}.")
         even = [key for key in ("down", "up", "output") if sizes[key] % 2 == 0]
         if even:
             raise ValueError(f"MixWaveUNet: {even[0]} is the size of a kernel and odd; got {sizes[even[0]]}.")

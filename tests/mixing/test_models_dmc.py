@@ -106,18 +106,21 @@ def test_every_parameter_has_a_gradient(strip):
 
 @pytest.mark.parametrize("gradient", ["autodiff", "proxy", "hybrid", "spsa", "fd"])
 def test_every_strategy_lowers_the_loss(gradient):
-    """A full strip learns two short songs, whose mixes another console made; its equalisers and compressors alone may move."""
+    """A full strip whose inserts are moved away learns two short songs again. Only what drives the inserts may move, since fader,
+    pan and send are exact under all; the changed argument is all that differs."""
     if gradient in ("spsa", "fd"):
         pytest.importorskip("pedalboard")
-    rate, samples = 44100, 3000
+    rate, samples = 44100, 4000
     batch = Multitrack.collate([song(2, 0.2, rate).excerpt(0, samples), song(1, 0.2, rate).excerpt(0, samples)])
     model = dmc("full", rate, gradient=gradient)
+    last = model.controller.tracks[-1]
+    names = [q.name for q in model.console.inserts]
     with torch.no_grad():
-        target = stirred(dmc("full", rate, seed=5), 9)(batch).audio
-    loss_of = StereoLoss((256, 1024))
-    for p in model.controller.tracks[-1].parameters():  # fader, pan and send are exact under all: hold them still
-        p.register_hook(lambda g: torch.cat([g[:22], 0 * g[22:]]))
-    optimiser = torch.optim.Adam(model.parameters(), 0.01)
+        target = model(batch).audio
+        for k, name in enumerate(names):
+            last.bias[k] += 1.0 if name.endswith("gain_db") else -1.0 if name == "threshold_db" else 0.0
+    last.bias.register_hook(lambda g: torch.cat([g[: len(names)], 0 * g[len(names) :]]))
+    optimiser, loss_of = torch.optim.Adam([last.bias], 0.1), StereoLoss((256, 1024))
     torch.manual_seed(0)
     losses = []
     for _ in range(3):
@@ -126,7 +129,7 @@ def test_every_strategy_lowers_the_loss(gradient):
         loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
-    assert losses[-1] < 0.97 * losses[0], losses
+    assert losses[-1] < 0.8 * losses[0], losses
 
 
 def test_a_strategy_may_be_an_object_and_is_kept_by_name():
