@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 
+from mixing.audio import resample
 from mixing.errors import UserError
 from mixing.evaluation.comparison import KnownSettings, Target
 from mixing.evaluation.embedding import Embedding, cosine_distance, embed, frechet_distance
@@ -60,7 +62,8 @@ def evaluate(
     that fails, is silent or has samples that are no numbers, are listed in the table with the reason.
 
     Args:
-        mixers: by the names that the table shows: models and rules, or folders of finished mixes.
+        mixers: by the names that the table shows: models and rules, or folders of finished mixes. One with a `sample_rate` of its own
+            gets the songs at that, and its mix is resampled.
         songs: `mixing.data`'s, or others that do what `Song` says.
         seconds: only so much from the middle of each song; None: all of it, at once in memory.
         embedding: of mixes, for the distance from the target's and the Frechet distance over all songs.
@@ -129,10 +132,17 @@ def _read(song: Song, start: int, samples: int | None) -> tuple[Multitrack, Targ
 
 
 def _mix(mixer: Mixer | FinishedMixes, song: Song, start: int, multitrack: Multitrack) -> Mix:
+    """A mix as long as the multitrack and at its rate, also by a model of another rate."""
     if isinstance(mixer, FinishedMixes):
         return mixer.read(song.name, song.samples, start, multitrack)
+    rate = float(getattr(mixer, "sample_rate", None) or multitrack.sample_rate)
     with torch.no_grad():
-        return mixer(multitrack)
+        if rate == multitrack.sample_rate:
+            return mixer(multitrack)
+        scale = rate / multitrack.sample_rate
+        mix = mixer(song.read(round(start * scale), round(multitrack.samples * scale), rate))
+    audio = resample(mix.audio[0].cpu(), rate, multitrack.sample_rate)[:, : multitrack.samples]
+    return replace(mix, audio=torch.nn.functional.pad(audio, (0, multitrack.samples - audio.shape[1]))[None])
 
 
 def _settings(song: Song, multitrack: Multitrack, mix: Mix) -> dict[str, float]:
