@@ -25,7 +25,7 @@ class FxNormLoss(nn.Module):
         a:  || |X| - |Y| || / || |X| || + mean |log |X| - log |Y||
         b:  mean (|X| - |Y|)^2          + mean |log |X| - log |Y||
 
-    Magnitudes stop at 1e-4, where the authors' stop at 1e-30: a silent mix has a finite value and a gradient that leads out of it.
+    Magnitudes stop at 1e-4, the authors' at 1e-30: a silent mix has a finite value and a gradient that leads out of it.
 
     Args:
         variant: "a", or "b", from which the authors' best model comes.

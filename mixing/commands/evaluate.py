@@ -159,7 +159,7 @@ def _summary(table: Table) -> None:
     """The headlines on the terminal."""
     from rich.table import Table as Lines
 
-    from mixing.evaluation.table import heading, spread
+    from mixing.evaluation.table import NOTHING, heading, spread
 
     lines = Lines(box=None, pad_edge=False, header_style="bold")
     lines.add_column("mixer")
@@ -167,5 +167,5 @@ def _summary(table: Table) -> None:
         lines.add_column(heading(metric), justify="right")
     for name in table.mixers:
         found = [table.summary(m.name).get(name) for m in table.headlines]
-        lines.add_row("".join(c if c.isprintable() else " " for c in name), *(spread(f) if f else "–" for f in found))
+        lines.add_row("".join(c if c.isprintable() else " " for c in name), *(spread(f) if f else NOTHING for f in found))
     show(lines)

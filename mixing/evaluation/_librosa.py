@@ -19,4 +19,4 @@ def librosa() -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "librosa":
             raise
-        raise UserError("the spectral features need librosa, which is not installed: pip install 'dasp-toolkit[evaluate]'.") from None
+        raise UserError("spectral features need librosa, which is not installed: pip install 'dasp-toolkit[evaluate]'.") from None

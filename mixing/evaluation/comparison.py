@@ -99,8 +99,8 @@ def compare(output: Any, target: Any, sample_rate: float) -> dict[str, float]:
 
 
 def tutorial_errors(output: Features, target: Features) -> dict[str, float]:
-    """The tutorial's errors of a mix: for each feature the mean absolute percentage error, as a fraction, between the running means
-    over 40 frames of mix and target; and means of them.
+    """The tutorial's errors of a mix: for each feature the mean absolute percentage error, as a fraction, between the running
+    means over 40 frames of mix and target; and means of them.
 
     Equal to automix-toolkit's `get_features`, except where that has no finite value: frames that the loudness meter's gate leaves
     empty count as -70 LUFS, silent peaks as -120 dBFS; mixes of 40 frames or fewer have one mean over all of them; and what of

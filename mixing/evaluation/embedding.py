@@ -47,7 +47,7 @@ def embed(embedding: Embedding, audio: np.ndarray, sample_rate: float) -> np.nda
 
 
 def cosine_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """1 - cosine between the means of two sets of vectors (n, D): 0 for one direction, 2 for opposite ones; NaN for a zero mean."""
+    """1 - cosine between the means of two sets of vectors (n, D): 0 for one direction, 2 for opposite ones, NaN for none."""
     a, b = a.mean(0), b.mean(0)
     size = float(np.linalg.norm(a) * np.linalg.norm(b))
     return 1 - float(a @ b) / size if size else float("nan")
@@ -93,5 +93,11 @@ def _vector(audio: np.ndarray, sample_rate: float) -> np.ndarray:
     contrast = f.contrast_db.mean((0, 2)) / 10
     hertz = (np.log2(1 + x.mean() / 1000) for x in (f.centroid_hz, f.bandwidth_hz))
     panning, dynamics = 4 * f.panning[1:].mean(1), (f.crest_db.mean() / 6, np.maximum(f.spread_db, -60).mean() / 6)
-    spectrum = (contrast[0], contrast[1:4].mean(), contrast[-1], np.log2(1 + f.rolloff_hz.mean() / 1000), f.flatness_db.mean() / 20)
+    spectrum = (
+        contrast[0],
+        contrast[1:4].mean(),
+        contrast[-1],
+        np.log2(1 + f.rolloff_hz.mean() / 1000),
+        f.flatness_db.mean() / 20,
+    )
     return np.array([f.lufs.mean() / 6, *hertz, *spectrum, *panning, *dynamics])

@@ -30,8 +30,8 @@ class FinishedMixes:
             raise UserError(f"{self.folder}: there is no such folder of mixes.")
 
     def read(self, song: str, length: int, start: int, multitrack: Multitrack) -> Mix:
-        """The mix of a song, the span that the multitrack is of; another rate is resampled, up to 0.1 s too short or long is padded
-        or cut.
+        """The mix of a song, the span that the multitrack is of; another rate is resampled, up to 0.1 s too short or long is
+        padded or cut.
 
         Args:
             song: its name.

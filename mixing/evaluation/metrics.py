@@ -43,7 +43,9 @@ def _mape(name: str, title: str, group: Group, about: str) -> Metric:
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("stereo_mrstft", "Stereo MR-STFT", "distance", "", "sum/difference multi-resolution STFT distance, 512 to 8192 samples"),
+    Metric(
+        "stereo_mrstft", "Stereo MR-STFT", "distance", "", "sum/difference multi-resolution STFT distance, 512 to 8192 samples"
+    ),
     Metric(
         "stereo_mrstft_matched",
         "Stereo MR-STFT at one loudness",
@@ -85,7 +87,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("loudness_error_lu", "Loudness error", "levels", "LU", "difference of integrated loudness (BS.1770)"),
     Metric("peak_error_db", "Peak error", "levels", "dB", "difference of the sample peaks"),
     Metric("rms_error_db", "RMS error", "levels", "dB", "difference of the RMS levels"),
-    Metric("rms_error_20ln", "RMS error (DeepAFx-ST)", "levels", "", "the same with 20 ln in place of 20 log10, as in its tables"),
+    Metric(
+        "rms_error_20ln", "RMS error (DeepAFx-ST)", "levels", "", "the same with 20 ln in place of 20 log10, as in its tables"
+    ),
     Metric(
         "crest_error_db",
         "Crest factor error",
@@ -94,7 +98,9 @@ METRICS: tuple[Metric, ...] = (
         "difference of the running means of the crest factor (peak less RMS level) of frames",
     ),
     Metric("width_error", "Width error", "levels", "", "difference of the side signal's shares of the energy"),
-    Metric("imbalance_error_db", "Imbalance error", "levels", "dB", "difference of the right channel's levels over the left one's"),
+    Metric(
+        "imbalance_error_db", "Imbalance error", "levels", "dB", "difference of the right channel's levels over the left one's"
+    ),
     Metric("panning_error", "Panning error", "levels", "", "difference of the running means of the panning RMS over all bins"),
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mixing.evaluation.metrics import GROUPS, Metric
 from mixing.evaluation.statistics import Interval
-from mixing.evaluation.table import Table, heading, shown, spread
+from mixing.evaluation.table import NOTHING, Table, heading, shown, spread
 from mixing.plots import ACCENT, GRID, INK, figure, svg
 
 
@@ -39,6 +39,7 @@ def page(table: Table, about: dict[str, Any]) -> str:
         plots=[(m, plot(table, m)) for m in table.headlines],
         tests=[(m, table.tests(m.name)) for m in table.headlines],
         nan=math.nan,
+        nothing=NOTHING,
     )
 
 
@@ -60,7 +61,9 @@ def plot(table: Table, metric: Metric) -> str:
     axes.grid(False, axis="y")
     axes.set_xlabel(heading(metric).replace("$", ""))
     axes.axvline(axes.get_xlim()[0], color=GRID, linewidth=0.6)
-    return svg(picture, f"plot-{metric.name}", f"{metric.title} of each mixer: songs, mean and interval. The table has the numbers.")
+    return svg(
+        picture, f"plot-{metric.name}", f"{metric.title} of each mixer: songs, mean and interval. The table has the numbers."
+    )
 
 
 def _short(name: str, length: int = 28) -> str:

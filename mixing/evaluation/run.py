@@ -58,12 +58,12 @@ def evaluate(
 ) -> Table:
     """Compare every mixer's mix of every song with the song's own mix.
 
-    Nothing bad is measured, and nothing is dropped silently: a song without a mix, or whose files or mix cannot be used, and a mix
-    that fails, is silent or has samples that are no numbers, are listed in the table with the reason.
+    Nothing bad is measured, and nothing is dropped silently: a song without a mix, or whose files or mix cannot be used, and a
+    mix that fails, is silent or has samples that are no numbers, are listed in the table with the reason.
 
     Args:
-        mixers: by the names that the table shows: models and rules, or folders of finished mixes. One with a `sample_rate` of its own
-            gets the songs at that, and its mix is resampled.
+        mixers: by the names that the table shows: models and rules, or folders of finished mixes. One with a `sample_rate` of its
+            own gets the songs at that, and its mix is resampled.
         songs: `mixing.data`'s, or others that do what `Song` says.
         seconds: only so much from the middle of each song; None: all of it, at once in memory.
         embedding: of mixes, for the distance from the target's and the Frechet distance over all songs.

@@ -13,6 +13,8 @@ from typing import Literal
 from mixing.evaluation.metrics import BY_NAME, GROUPS, HEADLINES, METRICS, Metric
 from mixing.evaluation.statistics import Interval, Paired, interval, paired
 
+NOTHING = "\N{EN DASH}"  # where there is no value
+
 
 @dataclass(frozen=True)
 class Row:
@@ -126,7 +128,10 @@ class Table:
     def csv(self) -> str:
         """A line for each mix: song, group, mixer and every metric, empty where there is none."""
         names = [m.name for m in self.metrics]
-        lines = [[_safe(r.song), _safe(r.group), _safe(r.mixer), *(number(r.values.get(n, math.nan)) for n in names)] for r in self.rows]
+        lines = [
+            [_safe(r.song), _safe(r.group), _safe(r.mixer), *(number(r.values.get(n, math.nan)) for n in names)]
+            for r in self.rows
+        ]
         return _csv([["song", "group", "mixer", *names], *lines])
 
     def summary_csv(self) -> str:
@@ -178,7 +183,9 @@ class Table:
         fewer = {m.title: n for m in self.metrics if (n := self.values(m.name)[2])}
         if fewer:
             said = ", ".join(f"{title} {n}" for title, n in fewer.items())
-            text.append(f"Means are of songs on which every mixer that has the metric has a value; songs left out for that: {said}.")
+            text.append(
+                f"Means are of songs on which every mixer that has the metric has a value; songs left out for that: {said}."
+            )
         if self.left_out:
             text.append(f"{len(self.left_out)} could not be measured and count nowhere; they are listed below.")
         return [*text, *self.notes]
@@ -195,7 +202,7 @@ class Table:
         if not metrics:
             return []
         found = [self.summary(m.name) for m in metrics]
-        rows = [[mixer, *(spread(f[mixer]) if mixer in f else "–" for f in found)] for mixer in self.mixers]
+        rows = [[mixer, *(spread(f[mixer]) if mixer in f else NOTHING for f in found)] for mixer in self.mixers]
         return [f"## {title}", "", *_markdown(["Mixer", *map(heading, metrics)], rows)]
 
 
@@ -205,7 +212,7 @@ def heading(metric: Metric) -> str:
 
 def shown(value: float) -> str:
     """A number for people; a dash where there is none."""
-    return "–" if not math.isfinite(value) else f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}"
+    return NOTHING if not math.isfinite(value) else f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}"
 
 
 def spread(found: Interval) -> str:

@@ -9,8 +9,14 @@ import torch
 from synthetic import listing, save, stem
 
 from mixing.commands.evaluate import FILES, named
+from mixing.evaluation import statistics
 
 RATE = 22050
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    monkeypatch.setattr(statistics, "RESAMPLES", 200)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +42,9 @@ def finished(songs, tmp_path_factory):
 def test_tables_page_and_summary(songs, finished, tmp_path, dasp_command):
     out = tmp_path / "out"
     before = listing(songs)
-    code, text, err = dasp_command("evaluate", "sum", "eq=equal-loudness", "random", finished, "--data", songs, "-o", out, "--seed", 3)
+    code, text, err = dasp_command(
+        "evaluate", "sum", "eq=equal-loudness", "random", finished, "--data", songs, "-o", out, "--seed", 3
+    )
     assert code == 0, err
     assert sorted(listing(out)) == sorted(FILES)
     assert listing(songs) == before

@@ -115,7 +115,14 @@ def test_a_mono_target_has_no_panning_errors(pair):
     output, target, _ = pair
     found = compare(output, target.mean(0, keepdims=True).repeat(2, 0), RATE)
     bad = {n for n, v in found.items() if not math.isfinite(v)}
-    assert bad == {"panning_all_mape", "panning_low_mape", "panning_mid_mape", "panning_high_mape", "panning_mape", "feature_mape"}
+    assert bad == {
+        "panning_all_mape",
+        "panning_low_mape",
+        "panning_mid_mape",
+        "panning_high_mape",
+        "panning_mape",
+        "feature_mape",
+    }
     assert found["panning_error"] > 0
 
 

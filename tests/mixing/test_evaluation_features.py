@@ -20,7 +20,11 @@ def music(seconds=1.6, seed=0, rate=RATE) -> np.ndarray:
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * rate)) / rate
     beat = np.exp(-5 * ((t * (2 + seed)) % 1))
-    parts = [0.3 * beat * np.sin(2 * np.pi * (80 + 40 * seed) * t), 0.1 * np.sin(2 * np.pi * 1500 * t), 0.1 * beat * rng.standard_normal(len(t))]
+    parts = [
+        0.3 * beat * np.sin(2 * np.pi * (80 + 40 * seed) * t),
+        0.1 * np.sin(2 * np.pi * 1500 * t),
+        0.1 * beat * rng.standard_normal(len(t)),
+    ]
     places = rng.uniform(0.3, 1.0, (2, 3))
     return places @ np.array(parts) + 1e-3 * rng.standard_normal((2, len(t)))
 
@@ -85,7 +89,9 @@ def test_contrast_is_librosas_of_the_same_spectra(measured):
     audio, found = measured
     assert found.contrast_db.shape == (2, 5, len(starts(audio.shape[1])))
     for channel, x in enumerate(spectra(audio)):
-        expected = librosa.feature.spectral_contrast(S=x.T, sr=RATE, n_fft=4096, hop_length=1024, fmin=250.0, n_bands=4, quantile=0.02)
+        expected = librosa.feature.spectral_contrast(
+            S=x.T, sr=RATE, n_fft=4096, hop_length=1024, fmin=250.0, n_bands=4, quantile=0.02
+        )
         np.testing.assert_allclose(found.contrast_db[channel], expected, rtol=1e-3)
 
 

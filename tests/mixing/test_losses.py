@@ -34,7 +34,11 @@ def gradient(loss, output, target) -> tuple[float, Tensor]:
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_silence_has_finite_values_and_gradients(name, dtype):
-    loss, silence, sound = losses.build(name, sample_rate=RATE), torch.zeros(1, 2, 9000, dtype=dtype), noise((1, 2, 9000), dtype=dtype)
+    loss, silence, sound = (
+        losses.build(name, sample_rate=RATE),
+        torch.zeros(1, 2, 9000, dtype=dtype),
+        noise((1, 2, 9000), dtype=dtype),
+    )
     one_sided = sound * torch.tensor([1.0, 0.0], dtype=dtype)[:, None]
     for output in (silence, sound, one_sided):
         for target in (silence, sound, one_sided):
