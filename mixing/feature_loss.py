@@ -85,10 +85,10 @@ class AudioFeatureLoss(nn.Module):
         rows = audio.flatten(0, 1)
         missing = max(0, size - rows.shape[-1]) or -(rows.shape[-1] - size) % hop
         rows = nn.functional.pad(rows, (0, missing))
-        window = self.window.to(rows)
+        window = self.get_buffer("window").to(rows)
         spectrum = torch.stft(rows, size, hop, window=window, center=False, return_complex=True)
         power = (spectrum.real.square() + spectrum.imag.square()).mean(-1) / window.square().sum()
-        return (power @ self.bank.to(power).T).unflatten(0, audio.shape[:2])
+        return (power @ self.get_buffer("bank").to(power).T).unflatten(0, audio.shape[:2])
 
 
 def filter_bank(sample_rate: float, fft_size: int, bands: int, scale: str = "bark") -> Tensor:

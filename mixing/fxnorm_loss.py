@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ class FxNormLoss(nn.Module):
     Magnitudes stop at 1e-4, the authors' at 1e-30: a silent mix has a finite value and a gradient that leads out of it.
 
     Args:
-        variant: "a", or "b", from which the authors' best model comes.
+        variant: "a" or "b", the authors' La and Lb.
         sample_rate: in Hz, of the filter.
         weighting: False leaves the filter out.
         fft_size, hop_size: in samples.
@@ -72,7 +72,7 @@ class FxNormLoss(nn.Module):
 
     def weight(self, audio: Tensor) -> Tensor:
         """(B, 2, T) through the filter, as long as before."""
-        taps = self.taps.to(audio).flip(0)[None, None]  # conv1d correlates
+        taps = self.get_buffer("taps").to(audio).flip(0)[None, None]  # conv1d correlates
         if taps.shape[-1] == 1:
             return audio
         rows = nn.functional.conv1d(audio.flatten(0, 1)[:, None], taps, padding=TAPS // 2 + 1)
@@ -87,7 +87,9 @@ def a_weighting(sample_rate: float, taps: int = TAPS) -> np.ndarray:
         sample_rate: in Hz.
         taps: odd.
     """
-    from scipy import signal
+    from scipy import signal as scipy_signal
+
+    signal: Any = scipy_signal  # its types are guessed wrongly
 
     f1, f2, f3, f4, a1000 = 20.598997, 107.65265, 737.86223, 12194.217, 1.9997
     w1, w2, w3, w4 = (2 * np.pi * f for f in (f1, f2, f3, f4))

@@ -145,7 +145,7 @@ def _loudness(audio: np.ndarray, sample_rate: float) -> tuple[np.ndarray, np.nda
     return lufs, 20 * np.log10(np.maximum(np.abs(frames).max((0, 2)), 10 ** (FLOOR_DB / 20)))
 
 
-def _spectral(magnitude: np.ndarray, sample_rate: float) -> tuple[np.ndarray, ...]:
+def _spectral(magnitude: np.ndarray, sample_rate: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Centroid, bandwidth, contrast, roll-off, flatness of magnitudes (2, bins, F)."""
     feature, given = librosa().feature, {"S": magnitude, "n_fft": FRAME, "hop_length": HOP}
     centroid = feature.spectral_centroid(sr=sample_rate, **given)

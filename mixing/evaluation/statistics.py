@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,7 +93,7 @@ def interval(values: Sequence[float], groups: Sequence[str], confidence: float =
     return Interval(mean, low, high, len(x))
 
 
-def paired(values: dict[str, Sequence[float]], groups: Sequence[str], against: str) -> dict[str, Paired]:
+def paired(values: Mapping[str, Sequence[float]], groups: Sequence[str], against: str) -> dict[str, Paired]:
     """Every mixer against one: Wilcoxon's signed-rank test on the means of the groups, Holm-corrected over all of them.
 
     Args:
