@@ -19,10 +19,11 @@ BLIND = {"dasp.atoms": ("dasp.atoms",), "dasp.param": (), "dasp.automation": ()}
 KERNELS = tuple(f"dasp.atoms.gpu.{path.stem}" for path in (ROOT / "dasp" / "atoms" / "gpu").glob("*.py"))
 DOORS = {"pedalboard": ("dasp.blackbox",), "torchaudio": ("dasp._torchaudio",), "triton": KERNELS}
 DOORS["sklearn"] = ("mixing.models.regression",)
+DOORS["librosa"] = ("mixing.evaluation._librosa",)
 DOORS["safetensors"] = ("proxies.store", "proxies.snapshot")
 NUMERIC = {"torch", "numpy"}
 # A layer -> the extras whose packages it may import, where they are used.
-EXTRAS = {"proxies": ("train",), "mixing": ("mixing", "train")}
+EXTRAS = {"proxies": ("train",), "mixing": ("evaluate", "mixing", "train")}
 # Packages that are imported under another name than they are installed by.
 IMPORTED_AS = {"PyYAML": "yaml", "lightning-fabric": "lightning_fabric", "scikit-learn": "sklearn"}
 LONGEST = 400
@@ -102,7 +103,8 @@ def test_imports_point_down(module):
         ("dasp.effects.gain", "import scipy.signal", "neither"),
         ("dasp.effects.gain", "from pedalboard import Gain", "only dasp.blackbox"),
         ("mixing.audio", "import importlib\nimportlib.import_module('torchaudio')", "only dasp._torchaudio"),
-        ("mixing.audio", "import librosa", "neither"),
+        ("mixing.audio", "import librosa", "only mixing.evaluation._librosa"),
+        ("mixing.audio", "import pandas", "neither"),
         ("proxies.tcn", "from safetensors.torch import load", "only proxies.store and proxies.snapshot"),
         ("proxies.train", "import matplotlib", "neither"),
         ("proxies.train", "from dasp import Compressor", "not below"),
@@ -150,7 +152,7 @@ LOADED = """
 import sys
 import {package}
 optional = {{"pedalboard", "safetensors", "scipy", "torchaudio", "matplotlib", "soundfile", "click", "rich"}}
-optional |= {{"mixing", "dasp.atoms.gpu", "auraloss", "lightning_fabric", "sklearn", "tensorboard", "yaml", "soxr"}}
+optional |= {{"mixing", "dasp.atoms.gpu", "auraloss", "lightning_fabric", "sklearn", "tensorboard", "yaml", "soxr", "librosa"}}
 optional -= {{"{package}"}}
 print(*sorted(optional & set(sys.modules)))
 print("torch" in sys.modules)
