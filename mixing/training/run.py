@@ -1,0 +1,180 @@
+"""A training from its recipe to `NAME.safetensors`, resumed exactly."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradients import Hybrid, OnlineAdaptation, Proxy
+from mixing import losses, models
+from mixing.errors import UserError
+from mixing.output import write_text
+from mixing.training.config import Adapt, Config, check_names
+from mixing.training.data import Material, material
+from mixing.training.objective import Objective
+
+
+def train(
+    config: Config,
+    folders: Sequence[str | Path],
+    run: str | Path,
+    *,
+    name: str,
+    command: str,
+    processes: int = 1,
+    nodes: int = 1,
+    device: str = "auto",
+    fresh: bool = False,
+    quiet: bool = True,
+) -> Path:
+    """Train a mixing model, or go on where an earlier call with the same settings was stopped.
+
+    Excerpts, initial weights and all else that is random are functions of the settings and the step, so a run that was killed and
+    called again ends as the one that was not: on the same machine, bit for bit.
+
+    Args:
+        config: of the run.
+        folders: of songs.
+        run: folder of the run: run.json (settings), checkpoints, tensorboard, and the result.
+        name: of the result, `<name>.safetensors`.
+        command: what trains the weights again, for their header.
+        processes: on this machine, each with an equal part of the batch: on as many GPUs, or on the CPU through gloo.
+        nodes: machines; started by torchrun or the like on each.
+        device: Lightning's accelerator: "auto", "cpu", "gpu", "mps".
+        fresh: start over, whatever the folder has.
+        quiet: no progress bar.
+
+    Returns:
+        path of the result; at once where the run was finished before.
+
+    Raises:
+        UserError: wrong settings, or the folder has a run with other ones.
+    """
+    check_names(config, models.kinds(), losses.names())
+    world = processes * nodes
+    if config.batch % world:
+        raise UserError(f"config: a batch of {config.batch} cannot be shared by {world} processes; take a multiple of {world}.")
+    heard = material(config, folders)
+    run = Path(run)
+    result = run / f"{name}.safetensors"
+    # Other processes of this run come here too, a little later, and must find what the first one left.
+    if fresh and not _is_child():
+        _clear(run, result)
+    _identify(run, config, heard)
+    if result.exists() and not _is_child():
+        return result
+    from mixing.training import lightning
+
+    torch.manual_seed(config.seed)
+    model = build(config)
+    adaptation = _adapted(model, config.adapt)
+    module = lightning.Training(config, model, Objective(config), adaptation)
+    songs = lightning.Songs(config, heard.training, heard.validation, module.objective.collate)
+    start = lightning.newest(run)
+    trainer = lightning.trainer(
+        config,
+        run,
+        validates=heard.validation is not None,
+        processes=processes,
+        nodes=nodes,
+        device=device,
+        first=int(start.stem) if start else 0,
+        quiet=quiet,
+    )
+    try:
+        trainer.fit(module, datamodule=songs, ckpt_path=start, weights_only=True)
+    except FloatingPointError as error:
+        raise UserError(f"{error} A lower optimiser.learning_rate, or optimiser.clip, may help.") from None
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if trainer.is_global_zero:
+        model.load_state_dict(module.result())
+        models.save(result, model, _header(config, heard, command, module.counters, trainer.global_step))
+    trainer.strategy.barrier()
+    return result
+
+
+def build(config: Config) -> nn.Module:
+    """The model of a recipe, with new weights.
+
+    Raises:
+        UserError: it cannot be built with these settings.
+    """
+    settings = {"sample_rate": config.sample_rate, **config.model}
+    kind = settings.pop("kind")
+    try:
+        return models.build(kind, **settings)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"config: model: {error}") from None
+
+
+def _adapted(model: nn.Module, how: Adapt) -> OnlineAdaptation | None:
+    """Let the proxies that the model's gradient goes through be fine-tuned, where the recipe says so."""
+    if not how.lr:
+        return None
+    adaptation = OnlineAdaptation(how.lr, how.every, how.steps, how.spread)
+    through = [m for m in model.modules() if isinstance(getattr(m, "gradient", None), Proxy | Hybrid)]
+    if not through:
+        raise UserError("config: adapt.lr is for a model whose gradient is proxy or hybrid; set model.gradient, or adapt.lr to 0.")
+    for effect in through:
+        effect.gradient = replace(effect.gradient, adapt=adaptation)  # type: ignore[arg-type, type-var]
+    return adaptation
+
+
+def _is_child() -> bool:
+    """Whether this is one of the processes that the first one started."""
+    import os
+
+    return os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("NODE_RANK", "0") != "0"
+
+
+def _clear(run: Path, result: Path) -> None:
+    for folder in ("checkpoints", "tensorboard"):
+        shutil.rmtree(run / folder, ignore_errors=True)
+    for file in (run / "run.json", result):
+        file.unlink(missing_ok=True)
+
+
+def _identify(run: Path, config: Config, heard: Material) -> None:
+    """Write down what the run is of, or compare it with what stands there.
+
+    Raises:
+        UserError: they differ.
+    """
+    own = {"config": config.as_dict(), "songs": heard.fingerprint}
+    file = run / "run.json"
+    if not file.exists():
+        run.mkdir(parents=True, exist_ok=True)
+        if not _is_child():
+            write_text(file, json.dumps(own, indent=1))
+        return
+    found = json.loads(file.read_text(encoding="utf-8"))
+    if found == own:
+        return
+    old, new = found["config"], own["config"]
+    changed = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+    what = f"another {', '.join(changed)}" if changed else "other songs"
+    raise UserError(f"train: {run} has a run with {what}; choose another folder with --run, or start over with --fresh.")
+
+
+def _header(config: Config, heard: Material, command: str, counters: Any, steps: int) -> dict[str, Any]:
+    """What stands beside the weights: trained on what, how, how well."""
+    scores = {"loss": counters.best, **counters.scores} if counters.best_step else {}
+    return {
+        "data": list(config.data.licences) or [{"name": "not stated", "licence": "not stated", "origin": "not stated"}],
+        "songs": {kind: list(names) for kind, names in heard.songs.items()},
+        "hold_out": list(config.data.hold_out),
+        "command": command,
+        "seed": config.seed,
+        "steps": counters.best_step or steps,
+        "seconds": round(counters.seconds, 1),
+        "scores": {"validation": scores},
+        "licence": config.licence,
+    }
