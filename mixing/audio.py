@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +24,25 @@ WRITABLE = {".wav": ("WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24"), ".ogg": ("OGG
 
 _LOUDEST = 1000.0  # +60 dBFS: beyond it a file holds integers or noise, not audio scaled to [-1, 1]
 _BLOCK = 1 << 16  # frames a write: libsndfile's Vorbis encoder overflows its stack on long ones
+_ENDS = 1024  # frames at each end of a file that a quick check decodes
+_MARGIN = 4096  # samples of the lower rate that a resampled part is read too early and too long: more than soxr's filter
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a file holds.
+
+    Attributes:
+        frames: length in samples per channel.
+        rate: sample rate in Hz.
+        channels: 1 or 2.
+        silent: whether every sample is 0; None where they were not all read.
+    """
+
+    frames: int
+    rate: int
+    channels: int
+    silent: bool | None = None
 
 
 def read(path: str | Path) -> tuple[Tensor, int]:
@@ -28,14 +51,97 @@ def read(path: str | Path) -> tuple[Tensor, int]:
     Raises:
         UserError: missing, unreadable, empty, not audio, cut short, more than two channels, or samples that are not finite.
     """
+    path = Path(path)
+    with _opened(path) as file:
+        data = file.read(dtype="float32", always_2d=True)
+        rate = int(file.samplerate)
+        _check_length(path, len(data), file.frames, rate)
+    _check_samples(path, data)
+    return torch.from_numpy(np.ascontiguousarray(data.T)), rate
+
+
+def read_span(path: str | Path, start: int, samples: int, rate: float | None = None) -> Tensor:
+    """Read a part of a file without reading the rest; (1 or 2, T) float32.
+
+    At another rate it is the span of the resampled whole: reading starts early enough for the resampler's filter, at a sample that
+    falls on one of the new rate's. The two differ by rounding (see the tests), and so do two decodings of an MP3 that start at
+    different places.
+
+    Args:
+        path: the file.
+        start: first sample, at the new rate.
+        samples: how many, at the new rate; fewer come back where the file ends.
+        rate: a whole number of Hz; by default the file's own.
+
+    Raises:
+        UserError: as `read`, but only what was read has been looked at.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        own, frames = int(file.samplerate), int(file.frames)
+        new = own if rate is None else round(rate)
+        common = math.gcd(own, new)
+        up, down = new // common, own // common
+        wanted = max(0, min(samples, resampled_length(frames, own, new) - start))
+        # Sample k up at the new rate and sample k down at the file's are of one instant.
+        margin = 0 if new == own else -(-round(_MARGIN * max(1.0, own / new)) // down)
+        period = max(0, start // up - margin)
+        first = min(period * down, frames)
+        last = min(-(-(start + wanted) * down // up) + margin * down, frames)
+        file.seek(first)
+        data = file.read(last - first, dtype="float32", always_2d=True)
+        _check_length(path, first + len(data), last, own)
+    _check_samples(path, data)
+    audio = resample(torch.from_numpy(np.ascontiguousarray(data.T)), own, new)
+    skip = start - period * up
+    return audio[:, skip : skip + wanted].contiguous()
+
+
+def resampled_length(frames: int, rate: int, new_rate: float) -> int:
+    """How many samples `resample` makes of so many."""
+    return round(frames * new_rate / rate)
+
+
+def probe(path: str | Path, check: str = "ends") -> Info:
+    """What a file holds, and whether it can be used; constant memory.
+
+    Args:
+        path: the file.
+        check: "header" trusts the header; "ends" also decodes the first and the last samples; "all" decodes every sample, as
+            only that finds a hole in the middle, a sample that is not a number, or silence.
+
+    Raises:
+        UserError: as `read`, as far as the check goes.
+    """
+    path = Path(path)
+    silent: bool | None = None
+    with _opened(path) as file:
+        frames = int(file.frames)
+        if check == "ends":
+            for first in (0, max(0, frames - _ENDS)):
+                file.seek(first)
+                data = file.read(_ENDS, dtype="float32", always_2d=True)
+                _check_length(path, first + len(data), min(first + _ENDS, frames), file.samplerate)
+                _check_samples(path, data)
+        elif check == "all":
+            done, silent = 0, True
+            for data in file.blocks(_BLOCK, dtype="float32", always_2d=True):
+                _check_samples(path, data)
+                done, silent = done + len(data), silent and not data.any()
+            _check_length(path, done, frames, file.samplerate)
+        return Info(frames, int(file.samplerate), file.channels, silent)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A SoundFile that is not empty, not cut short and has one or two channels; errors while it is read are a user's."""
     import soundfile
 
-    path = Path(path)
     if path.exists() and not path.is_file():
         raise UserError(f"{path}: is {'a folder' if path.is_dir() else 'no regular file'}; give an audio file.")
     try:
-        with open(path, "rb") as file:
-            empty = not file.read(1)
+        with open(path, "rb") as raw:
+            empty = not raw.read(1)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file.") from None
     except OSError as error:
@@ -44,24 +150,35 @@ def read(path: str | Path) -> tuple[Tensor, int]:
         raise UserError(f"{path}: is an empty file; export it again.")
     try:
         with soundfile.SoundFile(path) as file:
-            frames, rate, log = file.frames, int(file.samplerate), file.extra_info
-            data = file.read(dtype="float32", always_2d=True)
+            if _cut_short(file.extra_info):
+                raise UserError(f"{path}: is cut short after {_held(file):.2f} s; copy or export it again.")
+            if file.frames == 0:
+                raise UserError(f"{path}: has no samples; export it again.")
+            if file.channels > 2:
+                raise UserError(f"{path}: has {file.channels} channels; split it into mono or stereo files.")
+            yield file
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
         reason = str(getattr(error, "error_string", "")).removeprefix("Error : ").rstrip(". ") or "not a sound file"
         raise UserError(f"{path}: cannot be read as audio ({reason}); give a WAV, FLAC, MP3 or OGG file.") from None
-    if len(data) < 0.99 * frames or _cut_short(log):
-        raise UserError(f"{path}: is cut short after {len(data) / rate:.2f} s; copy or export it again.")
-    if data.shape[0] == 0:
-        raise UserError(f"{path}: has no samples; export it again.")
-    if data.shape[1] > 2:
-        raise UserError(f"{path}: has {data.shape[1]} channels; split it into mono or stereo files.")
+
+
+def _held(file: Any) -> float:
+    """Seconds that can be decoded."""
+    return sum(map(len, file.blocks(_BLOCK, always_2d=True))) / file.samplerate
+
+
+def _check_length(path: Path, have: int, promised: int, rate: int) -> None:
+    if have < 0.99 * promised:
+        raise UserError(f"{path}: is cut short after {have / rate:.2f} s; copy or export it again.")
+
+
+def _check_samples(path: Path, data: np.ndarray) -> None:
     if not np.isfinite(data).all():
         bad = int((~np.isfinite(data)).sum())
         raise UserError(f"{path}: has {bad} samples that are not numbers (NaN or infinite); export it again.")
-    peak = float(np.abs(data).max())
+    peak = float(np.abs(data).max(initial=0.0))
     if peak > _LOUDEST:
         raise UserError(f"{path}: peaks at {20 * math.log10(peak):+.0f} dBFS; export it with samples between -1 and 1.")
-    return torch.from_numpy(np.ascontiguousarray(data.T)), rate
 
 
 def _cut_short(log: str) -> bool:
