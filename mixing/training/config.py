@@ -129,6 +129,8 @@ class Config:
             )
         if not 0 <= self.optimiser.average < 1:
             raise ValueError(f"config: optimiser.average is from 0 to below 1; got {self.optimiser.average}.")
+        if self.optimiser.average and self.adapt.lr:
+            raise ValueError("config: optimiser.average is of the model's weights and not of its proxies'; not with adapt.lr.")
         if not self.loss.terms and not self.loss.parameters:
             raise ValueError("config: loss has no terms and no weight of the parameters, so there is nothing to learn.")
         for name, term in self.loss.terms.items():

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mixing.multitrack import Multitrack
 from mixing.training.config import Config
-from mixing.training.objective import Objective
+from mixing.training.objective import Batch, Objective
 from proxies.trainer import learning_rate
 
 try:
@@ -30,8 +29,8 @@ except ImportError as error:
     raise ImportError(f"dasp train: needs pytorch-lightning ({error}): pip install 'dasp-toolkit[train]'") from None
 
 PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-# Excerpts are cut by ourselves, and their number is not what Lightning would count; its advice is for other loaders.
-_NOISE = (".*does not have many workers.*", ".*The number of training batches.*", ".*exists and is not empty.*", ".*srun.*")
+# Advice on loaders and folders that are as they are on purpose, and Lightning's own use of what torch has since renamed.
+_NOISE = (".*does not have many workers", ".*exists and is not empty", ".*isinstance.treespec, LeafSpec", ".*srun", ".*sync_dist=True")
 
 
 @dataclass
@@ -144,7 +143,7 @@ class Training(pl.LightningModule):
         self.counters, self.best = Counters(), {}
         self.average = _average(model, config.optimiser.average)
         self._heard: list[tuple[dict[str, Tensor], int]] = []
-        self._example: tuple[Multitrack, Any] | None = None
+        self._example: tuple[Any, Any] | None = None
         self._since = time.monotonic()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -152,14 +151,11 @@ class Training(pl.LightningModule):
         kind = getattr(torch.optim, how.name)
         return kind(self.model.parameters(), lr=how.learning_rate, betas=how.betas, weight_decay=how.weight_decay)
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        return batch.to(device)  # Lightning's own way writes into dataclasses, and a Multitrack is frozen
-
     def on_train_start(self) -> None:
         self._since = time.monotonic()
         self._stop_where_stale()
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """What is random in the step, and its learning rate, depend on its number alone."""
         self._seed(self.global_step)
         rate = learning_rate(self.settings.optimiser, self.global_step, self.settings.steps, self.counters.reductions)
@@ -167,7 +163,7 @@ class Training(pl.LightningModule):
             group["lr"] = rate
         self.log("training/learning rate", rate)
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss, terms, _ = self.objective(self.model, batch)
         if not bool(loss.isfinite()):
             names = ", ".join(f"{name} {float(value):g}" for name, value in terms.items())
@@ -176,7 +172,7 @@ class Training(pl.LightningModule):
         self.log_dict({f"training/{name}": value for name, value in terms.items()}, batch_size=len(batch))
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.average is not None:
             self.average.update_parameters(self.model)
 
@@ -184,7 +180,7 @@ class Training(pl.LightningModule):
         self._heard, self._example = [], None
         self._seed(0)
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         judged = self.model if self.average is None else self.average.module
         loss, terms, mix = self.objective(judged, batch)
         self._heard.append(({"loss": loss, **terms}, len(batch)))

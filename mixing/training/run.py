@@ -12,13 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradients import Hybrid, OnlineAdaptation, Proxy
+from gradients import OnlineAdaptation, resolve
 from mixing import losses, models
 from mixing.errors import UserError
 from mixing.output import write_text
-from mixing.training.config import Adapt, Config, check_names
+from mixing.training.config import Config, check_names
 from mixing.training.data import Material, material
-from mixing.training.objective import Objective
+from mixing.training.objective import Objective, collate
+
+IDENTITY = "run.json"
 
 
 def train(
@@ -67,16 +69,20 @@ def train(
     # Other processes of this run come here too, a little later, and must find what the first one left.
     if fresh and not _is_child():
         _clear(run, result)
-    _identify(run, config, heard)
+    identity = {"config": config.as_dict(), "songs": heard.fingerprint}
+    _compare(run, identity)
     if result.exists() and not _is_child():
         return result
     from mixing.training import lightning
 
     torch.manual_seed(config.seed)
-    model = build(config)
-    adaptation = _adapted(model, config.adapt)
+    adaptation = _adaptation(config)
+    model = build(config, adaptation)
     module = lightning.Training(config, model, Objective(config), adaptation)
-    songs = lightning.Songs(config, heard.training, heard.validation, module.objective.collate)
+    songs = lightning.Songs(config, heard.training, heard.validation, collate)
+    if not _is_child():
+        run.mkdir(parents=True, exist_ok=True)
+        write_text(run / IDENTITY, json.dumps(identity, indent=1))
     start = lightning.newest(run)
     trainer = lightning.trainer(
         config,
@@ -101,8 +107,12 @@ def train(
     return result
 
 
-def build(config: Config) -> nn.Module:
+def build(config: Config, adaptation: OnlineAdaptation | None = None) -> nn.Module:
     """The model of a recipe, with new weights.
+
+    Args:
+        config: of the run.
+        adaptation: fine-tunes the proxies that the model's gradient goes through.
 
     Raises:
         UserError: it cannot be built with these settings.
@@ -110,22 +120,21 @@ def build(config: Config) -> nn.Module:
     settings = {"sample_rate": config.sample_rate, **config.model}
     kind = settings.pop("kind")
     try:
+        if adaptation is not None:
+            settings["gradient"] = replace(resolve(settings["gradient"]), adapt=adaptation)  # type: ignore[call-arg]
         return models.build(kind, **settings)
     except (TypeError, ValueError) as error:
         raise UserError(f"config: model: {error}") from None
 
 
-def _adapted(model: nn.Module, how: Adapt) -> OnlineAdaptation | None:
-    """Let the proxies that the model's gradient goes through be fine-tuned, where the recipe says so."""
+def _adaptation(config: Config) -> OnlineAdaptation | None:
+    """The online fine-tuning that a recipe asks for."""
+    how = config.adapt
     if not how.lr:
         return None
-    adaptation = OnlineAdaptation(how.lr, how.every, how.steps, how.spread)
-    through = [m for m in model.modules() if isinstance(getattr(m, "gradient", None), Proxy | Hybrid)]
-    if not through:
-        raise UserError("config: adapt.lr is for a model whose gradient is proxy or hybrid; set model.gradient, or adapt.lr to 0.")
-    for effect in through:
-        effect.gradient = replace(effect.gradient, adapt=adaptation)  # type: ignore[arg-type, type-var]
-    return adaptation
+    if config.model.get("gradient") not in ("proxy", "hybrid"):
+        raise UserError("config: adapt.lr is for a model with model.gradient proxy or hybrid; set that, or adapt.lr to 0.")
+    return OnlineAdaptation(how.lr, how.every, how.steps, how.spread, seed=config.seed)
 
 
 def _is_child() -> bool:
@@ -138,24 +147,18 @@ def _is_child() -> bool:
 def _clear(run: Path, result: Path) -> None:
     for folder in ("checkpoints", "tensorboard"):
         shutil.rmtree(run / folder, ignore_errors=True)
-    for file in (run / "run.json", result):
+    for file in (run / IDENTITY, result):
         file.unlink(missing_ok=True)
 
 
-def _identify(run: Path, config: Config, heard: Material) -> None:
-    """Write down what the run is of, or compare it with what stands there.
+def _compare(run: Path, own: dict[str, Any]) -> None:
+    """Compare a run with what its folder says that it is of.
 
     Raises:
         UserError: they differ.
     """
-    own = {"config": config.as_dict(), "songs": heard.fingerprint}
-    file = run / "run.json"
-    if not file.exists():
-        run.mkdir(parents=True, exist_ok=True)
-        if not _is_child():
-            write_text(file, json.dumps(own, indent=1))
-        return
-    found = json.loads(file.read_text(encoding="utf-8"))
+    file = run / IDENTITY
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else own
     if found == own:
         return
     old, new = found["config"], own["config"]
@@ -166,15 +169,18 @@ def _identify(run: Path, config: Config, heard: Material) -> None:
 
 def _header(config: Config, heard: Material, command: str, counters: Any, steps: int) -> dict[str, Any]:
     """What stands beside the weights: trained on what, how, how well."""
-    scores = {"loss": counters.best, **counters.scores} if counters.best_step else {}
-    return {
-        "data": list(config.data.licences) or [{"name": "not stated", "licence": "not stated", "origin": "not stated"}],
+    training = {
+        "steps": counters.best_step or steps,
+        "batch": config.batch,
+        "seconds": round(counters.seconds, 1),
         "songs": {kind: list(names) for kind, names in heard.songs.items()},
         "hold_out": list(config.data.hold_out),
+    }
+    validation = {"loss": counters.best, **counters.scores} if counters.best_step else {}
+    return {
+        "data": list(config.data.licences) or [{"name": "not stated", "licence": "not stated", "origin": "not stated"}],
+        "licence": config.licence,
         "command": command,
         "seed": config.seed,
-        "steps": counters.best_step or steps,
-        "seconds": round(counters.seconds, 1),
-        "scores": {"validation": scores},
-        "licence": config.licence,
+        "scores": {"validation": validation, "training": training},
     }
