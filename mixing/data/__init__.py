@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mixing.data.draft import CHECKS, SHORT, Draft, Skip, complete
+from mixing.data.excerpts import Augment, Example, Excerpts
 from mixing.data.layouts import find, names
 from mixing.data.song import DataSet, Song, Stem
 from mixing.errors import UserError
 from mixing.multitrack import Multitrack
 
-__all__ = ["DataSet", "Song", "Stem", "collate", "layouts", "load"]
+__all__ = ["Augment", "DataSet", "Example", "Excerpts", "Song", "Stem", "collate", "layouts", "load"]
 
 collate = Multitrack.collate
 layouts = names

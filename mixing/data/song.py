@@ -44,9 +44,9 @@ class Song:
         mix: a human's mix; None where there is none.
         sample_rate: in Hz, of the mix or else of most stems; other files are resampled to what `read` is asked for.
         samples: length at that rate: the mix's, or else the longest stem's.
-        gains_db: for each stem its level in the mix, against a sum that leaves the stem as it is (a mono stem panned centre then
-            plays as loud from each side as it is in its file); None where nobody knows.
-        pans: for each stem its position, 0 left, 0.5 centre, 1 right; None where nobody knows.
+        gains_db: for each stem the level that a composer or engineer gave it, against a sum that leaves it as it is (a mono stem
+            panned centre then plays as loud from each side as it is in its file); None where nobody knows.
+        pans: for each stem the position that they gave it, 0 left, 0.5 centre, 1 right; None where nobody knows.
         unity: the mix is the plain sum of the stems, as far as the files' coding lets it.
         licence: of the audio.
         notes: what was found and what will be done about it, in sentences.
@@ -65,10 +65,18 @@ class Song:
     notes: tuple[str, ...] = ()
 
     @property
-    def summable(self) -> bool:
-        """Whether the mix can be made again from the stems: a plain sum, or every gain and pan known."""
-        known = self.gains_db is not None and self.pans is not None and None not in self.gains_db and None not in self.pans
-        return self.unity or known
+    def settings_known(self) -> bool:
+        """Whether every stem's gain and pan is known, so that `sum` can set them: the mix's own, or a plain sum's."""
+        given = self.gains_db is not None and self.pans is not None
+        return self.unity or (given and None not in self.gains_db and None not in self.pans)  # type: ignore[operator]
+
+    def settings(self) -> tuple[tuple[float | None, ...], tuple[float | None, ...]]:
+        """(gains in dB, pans) of every stem; those of a plain sum are 0 dB in the centre, and None is what nobody knows."""
+        n = len(self.stems)
+        unknown: tuple[float | None, ...] = (None,) * n
+        if self.unity:
+            return (0.0,) * n, (0.5,) * n
+        return self.gains_db or unknown, self.pans or unknown
 
     def length(self, sample_rate: float | None = None) -> int:
         """Samples at a rate in Hz; by default the song's."""
@@ -119,8 +127,10 @@ class Song:
         return _fitted(audio.read_span(self.mix, start, wanted := self._span(start, samples, rate), rate), 2, wanted)
 
     def sum(self, multitrack: Multitrack, stems: Sequence[int] | None = None) -> Tensor:
-        """The mix made again of what `read` gave, (1, 2, T): every stem at its known gain and pan (constant power, as a Console's),
-        or as it is.
+        """What `read` gave, mixed at the known settings, (1, 2, T): every stem at its gain and pan (constant power, as a Console's).
+
+        Where `unity` is true this is the song's mix. Where a score says the settings, it is that balance and not the file: sampled
+        instruments are stereo and stand where their makers put them, and the file was made of those.
 
         Args:
             multitrack: of this song.
@@ -129,14 +139,14 @@ class Song:
         Raises:
             ValueError: gains and pans are not known.
         """
-        if not self.summable:
+        if not self.settings_known:
             raise ValueError(f"Song {self.name}: its gains and pans are not known; its mix cannot be made again.")
         if self.unity:
             return multitrack.unity_mix()
+        every = self.settings()
         index = range(len(self.stems)) if stems is None else stems
-        gains = torch.tensor([[self.gains_db[i] for i in index]], dtype=torch.float64)  # type: ignore[index]
-        pans = torch.tensor([[self.pans[i] for i in index]], dtype=torch.float64)  # type: ignore[index]
-        level = 10 ** (gains / 20) * 2**0.5  # the constant-power law is 3 dB down in the centre
+        gains, pans = (torch.tensor([[column[i] for i in index]], dtype=torch.float64) for column in every)
+        level = 10 ** (gains / 20) * 2**0.5  # the law is 3 dB down in the centre
         sides = torch.stack(pan_gains(pans, "constant_power"), -1) * level[..., None]
         return torch.einsum("bnct,bnc->bct", multitrack.audio, sides.to(multitrack.audio.dtype))
 
