@@ -9,15 +9,15 @@ from typing import Any
 _PUBLIC = {
     "Console": "console",
     "Controls": "console",
-    "EqualLoudness": "mixers",
+    "EqualLoudness": "models.equal_loudness",
     "MatchResult": "result",
     "Mix": "mixers",
     "Mixer": "mixers",
     "MultiResolutionSTFTLoss": "stft_loss",
     "Multitrack": "multitrack",
-    "Random": "mixers",
+    "Random": "models.random",
     "StereoLoss": "loss",
-    "Sum": "mixers",
+    "Sum": "models.sum",
     "UserError": "errors",
     "match": "matching",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -118,13 +119,17 @@ class Console(nn.Module):
 
     def strips(self, multitrack: Multitrack, tracks: Tensor) -> Tensor:
         """Each track after inserts, fader and pan: (B, N, 2, T); padding tracks are silent."""
-        self._check(multitrack, tracks)
-        inserted = self.insert(multitrack, tracks)
-        level, left, right = self.strip_gains(tracks, inserted.dtype)
-        return inserted * torch.stack([level * left, level * right], -1)[..., None]
+        return self._strips(multitrack, tracks, None)
 
-    def insert(self, multitrack: Multitrack, tracks: Tensor) -> Tensor:
-        """Each track after its inserts: (B, N, 2, T), mono ones in both channels."""
+    def _strips(self, multitrack: Multitrack, tracks: Tensor, state: dict[str, Any] | None) -> Tensor:
+        self._check(multitrack, tracks)
+        inserted = self.insert(multitrack, tracks, state)
+        # Multiplied in double: a fader that makes up for the pan law leaves a centred track as it is, to the bit.
+        level, left, right = self.strip_gains(tracks, torch.float64)
+        return inserted * torch.stack([level * left, level * right], -1)[..., None].to(inserted.dtype)
+
+    def insert(self, multitrack: Multitrack, tracks: Tensor, state: dict[str, Any] | None = None) -> Tensor:
+        """Each track after its inserts: (B, N, 2, T), mono ones in both channels. `state` as in `stream`, changed in place."""
         audio, channels = multitrack.audio, multitrack.channels
         audio = audio * multitrack.mask[..., None, None]
         if self.track_chain is None:
@@ -135,7 +140,7 @@ class Console(nn.Module):
         for count in (1, 2):
             index = (kinds == count).nonzero()[:, 0]
             if len(index):
-                y = self.track_chain(flat[index, :count], rows[index])
+                y = _played(self.track_chain, flat[index, :count], rows[index], state, f"inserts{count}")
                 out = out.index_copy(0, index, y.expand(-1, 2, -1))
         return out.unflatten(0, audio.shape[:2])
 
@@ -154,17 +159,35 @@ class Console(nn.Module):
             return tracks.new_zeros((*tracks.shape[:2], 0), dtype=dtype)
         return torch.stack([db_to_gain(s, dtype) for s in sends], -1).to(dtype)
 
-    def sum(self, strips: Tensor, controls: Controls) -> Tensor:
-        """Strips (B, N, 2, T) -> the mix (B, 2, T): their sum, the buses, the master chain."""
+    def stream(
+        self, multitrack: Multitrack, controls: Controls, state: dict[str, Any] | None = None
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Mix the next block of songs; the blocks together are the whole. Without gradients of the plugins': autodiff only.
+
+        Args:
+            multitrack: the block, with the same tracks in each.
+            controls: in [0, 1], the same for each block.
+            state: what the call for the block before returned; None for the first one. It is not changed.
+
+        Returns:
+            audio (B, 2, T) and the state after it.
+        """
+        after = dict(state or {})
+        return self.sum(self._strips(multitrack, controls.tracks, after), controls, after), after
+
+    def sum(self, strips: Tensor, controls: Controls, state: dict[str, Any] | None = None) -> Tensor:
+        """Strips (B, N, 2, T) -> the mix (B, 2, T): their sum, the buses, the master chain. `state` as in `stream`, changed in
+        place."""
         mix = strips.sum(1)
         if len(self.buses):
             sends = self.send_gains(controls.tracks, strips.dtype)
             start = 0
-            for i, bus in enumerate(self.buses.values()):
+            for i, (name, bus) in enumerate(self.buses.items()):
                 part = controls.buses[:, start : start + len(bus.controls)]  # type: ignore[arg-type]
                 start += len(bus.controls)  # type: ignore[arg-type]
-                mix = mix + bus(torch.einsum("bnct,bn->bct", strips, sends[..., i]), part)
-        return mix if self.master is None else self.master(mix, controls.master)
+                send = torch.einsum("bnct,bn->bct", strips, sends[..., i])
+                mix = mix + _played(bus, send, part, state, f"bus.{name}")
+        return mix if self.master is None else _played(self.master, mix, controls.master, state, "master")
 
     def physical(self, controls: Controls) -> dict[str, dict[str, Tensor]]:
         """Controls in human units: {"tracks": {name: (B, N)}, "buses": {name: (B,)}, "master": {name: (B,)}}."""
@@ -188,6 +211,14 @@ class Console(nn.Module):
         if tuple(tracks.shape) != expected:
             names = ", ".join(q.name for q in self.track_controls)
             raise ValueError(f"Console: track controls must be {expected} for {names}; got {tuple(tracks.shape)}.")
+
+
+def _played(effect: nn.Module, x: Tensor, controls: Tensor, state: dict[str, Any] | None, key: str) -> Tensor:
+    """An effect on a whole signal, or on a block of it with what `state` keeps of the one before."""
+    if state is None:
+        return effect(x, controls)
+    y, state[key] = effect.stream(x, state.get(key), controls)  # type: ignore[operator]
+    return y
 
 
 def _bus_default(q: Param) -> Param:

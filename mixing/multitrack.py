@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixing.audio import EXTENSIONS, read, resample
+from mixing.audio import read, resample
 from mixing.errors import UserError
-
-_FOREIGN = (".m4a", ".aac", ".wma", ".opus", ".caf", ".ape", ".wv", ".mp4")
+from mixing.stems import Stems, span
 
 
 @dataclass(frozen=True)
@@ -79,35 +78,9 @@ class Multitrack:
         Raises:
             UserError: no folder, no stems, or a file that cannot be used.
         """
-        folder = Path(path)
-        if not folder.is_dir():
-            raise UserError(f"{folder}: there is no such folder of stems.")
-        where = folder / "stems" if _audio_files(folder / "stems") else folder
-        out = {Path(e).resolve() for e in exclude}
-        files = [f for f in _audio_files(where) if f.resolve() not in out]
-        if not files:
-            raise UserError(f"{folder}: has no stems; put WAV, FLAC, MP3 or OGG files there.")
-        loaded = [(f.stem, *read(f)) for f in files]
-        duplicates = [n for n, count in Counter(n for n, *_ in loaded).items() if count > 1]
-        if duplicates:
-            raise UserError(f"{folder}: two files are named {duplicates[0]}; rename one.")
-        rate = sample_rate or Counter(r for *_, r in loaded).most_common(1)[0][0]
-        foreign = sorted(f.name for f in _files(where) if f.suffix.lower() in _FOREIGN)
-        notes = [f"{name}: is not read; convert it to WAV or FLAC if it is a stem." for name in foreign]
-        tracks = []
-        for name, audio, own in loaded:
-            if own != rate:
-                notes.append(f"{name}: resampled from {own} to {rate:g} Hz.")
-            tracks.append(resample(audio, own, rate))
-            if not audio.any():
-                notes.append(f"{name}: is silent.")
-        longest = max(t.shape[1] for t in tracks)
-        for (name, *_), track in zip(loaded, tracks, strict=True):
-            if track.shape[1] < longest:
-                notes.append(f"{name}: padded with {span(longest - track.shape[1], rate)} of silence at the end.")
-        if all(not t.any() for t in tracks):
-            raise UserError(f"{folder}: every stem is silent; there is nothing to mix.")
-        return replace(cls.from_tracks(tracks, float(rate), [n for n, *_ in loaded]), notes=tuple(notes))
+        stems = Stems.open(path, sample_rate, exclude, hold=math.inf)
+        audio = stems.read(0, stems.samples)[None]
+        return cls(audio, stems.channels[None], stems.sample_rate, (stems.names,), notes=stems.notes)
 
     def with_mix(self, path: str | Path) -> Multitrack:
         """One song together with a file that holds its mix: mono becomes two equal sides, another rate is resampled to the
@@ -182,20 +155,3 @@ class Multitrack:
     def unity_mix(self) -> Tensor:
         """The plain sum of the tracks, (B, 2, T)."""
         return (self.audio * self.mask[..., None, None]).sum(1)
-
-
-def span(samples: int, rate: float) -> str:
-    """A length in words: seconds, or samples where it is too short for that."""
-    return f"{samples / rate:.2f} s" if samples >= 0.01 * rate else f"{samples} sample{'' if samples == 1 else 's'}"
-
-
-def _audio_files(folder: Path) -> list[Path]:
-    return [f for f in _files(folder) if f.suffix.lower() in EXTENSIONS]
-
-
-def _files(folder: Path) -> list[Path]:
-    """What a folder shows, sorted; nothing where there is none."""
-    try:
-        return sorted(f for f in folder.iterdir() if not f.name.startswith(".")) if folder.is_dir() else []
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be read ({(error.strerror or str(error)).lower()}); check its permissions.") from None

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn.modules import module as hooks
-
+from proxies import store
 from proxies.header import Header
 from proxies.network import Network, build, kinds
+from proxies.store import SUFFIX
 
 WEIGHTS = Path(__file__).with_name("weights")
-SUFFIX = ".safetensors"
-LARGEST_FILE = 1 << 28  # bytes
-LONGEST_TABLE = 1 << 20  # bytes of the table before the weights; the header is in it
-SPARE = 1 << 22  # elements that a network may hold beside those of its file: constant buffers
 
 
 def save(path: str | os.PathLike, network: Network, header: Header, *, half: bool = False) -> None:
@@ -38,22 +29,13 @@ def save(path: str | os.PathLike, network: Network, header: Header, *, half: boo
     Raises:
         ValueError: header and network do not agree, or a weight is not finite (in float16, where asked for).
     """
-    from safetensors.torch import save as serialise
-
-    path = Path(path)
     own = {"receptive_field": network.receptive_field, "controls": network.num_controls}
     _agree(header, network=network.description, **own)
     if network.kind not in kinds():
         raise ValueError(
             f"save: {network.name} is not a network of this package, and could not be loaded; {', '.join(kinds())} are."
         )
-    state = {name: _stored(name, value, half) for name, value in network.state_dict().items()}
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_bytes(serialise(state, {"header": header.to_json()}))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    store.write(Path(path), network.state_dict(), header.to_json(), half=half)
 
 
 def load(name_or_path: str | os.PathLike, controls: Sequence[Any] | None = None) -> Network:
@@ -76,7 +58,7 @@ def load(name_or_path: str | os.PathLike, controls: Sequence[Any] | None = None)
     """
     path = _found(name_or_path)
     try:
-        header, network, state = _read(path)
+        header, network, state = store.read(path, Header.from_json, lambda h: build(**h.network))
         _agree(header, receptive_field=network.receptive_field, controls=network.num_controls)
     except ValueError as error:
         raise ValueError(f"{path.name}: not a proxy that can be loaded: {error}") from error
@@ -93,14 +75,10 @@ def write_scores(name_or_path: str | os.PathLike, scores: dict[str, Any]) -> Pat
     Raises:
         as `load`; ValueError: the scores are not what a header holds.
     """
-    from safetensors import safe_open
-
     path = _found(name_or_path)
     network = load(path)
     assert network.header is not None
-    with safe_open(path, "pt") as file:
-        half = any(file.get_slice(name).get_dtype() == "F16" for name in file.keys())  # noqa: SIM118 (it is no dict)
-    save(path, network, replace(network.header, scores=scores), half=half)
+    save(path, network, replace(network.header, scores=scores), half=store.is_half(path))
     return path
 
 
@@ -111,15 +89,6 @@ def _agree(header: Header, **network: Any) -> None:
         value = len(value) if field == "controls" else value
         if value != own:
             raise ValueError(f"header: {field}: expected the network's {own}; got {value}.")
-
-
-def _stored(name: str, value: Tensor, half: bool) -> Tensor:
-    stored = value.detach().cpu()
-    if value.is_floating_point():
-        stored = stored.to(torch.float16 if half else torch.float32)
-        if not stored.isfinite().all():
-            raise ValueError(f"save: {name} is not finite{' as float16; use half=False' if half else ''}.")
-    return stored.contiguous().clone()
 
 
 def _found(name_or_path: str | os.PathLike) -> Path:
@@ -137,81 +106,3 @@ def _found(name_or_path: str | os.PathLike) -> Path:
     if not path.is_file():
         raise ValueError(f"load: {text} is not a file.")
     return path
-
-
-def _read(path: Path) -> tuple[Header, Network, dict[str, Tensor]]:
-    """A file's header, the network that it describes, and its weights in float32, not yet in the network."""
-    from safetensors import SafetensorError, safe_open
-
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        table = int.from_bytes(file.read(8), "little")
-    if not 8 + table <= size <= LARGEST_FILE or table > LONGEST_TABLE:
-        raise ValueError(f"{size} bytes, of which it says that {table} are the table of its tensors.")
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.keys() != {"header"}:
-                raise ValueError(f"expected a header beside its tensors; got {', '.join(metadata)[:200] or 'nothing'}.")
-            header = Header.from_json(metadata["header"])
-            parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-            network = _rebuilt(header, {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in parts.items()})
-            state = {name: file.get_tensor(name) for name in parts}
-    except SafetensorError as error:
-        raise ValueError(str(error)[:200]) from None
-    for name, value in state.items():
-        if not value.isfinite().all():
-            raise ValueError(f"{name} is not finite.")
-    return header, network, {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
-
-
-def _rebuilt(header: Header, stored: dict[str, tuple[str, tuple[int, ...]]]) -> Network:
-    """The network that a header describes, with new weights; without memory first, until its tensors are known to be the file's.
-
-    Args:
-        stored: dtype and shape of each tensor of the file.
-
-    Raises:
-        ValueError: there is no such network, or its tensors are not the file's.
-    """
-    settings = dict(header.network)
-    kind = settings.pop("kind")
-    elements = sum(math.prod(shape) for _, shape in stored.values())
-    try:
-        with torch.device("meta"), _no_more_than(len(stored), elements):
-            own = build(kind, **settings).state_dict()
-    except Exception as error:  # settings from a file may be wrong in any way
-        raise ValueError(f"network: {error}") from error
-    for name in sorted(own.keys() | stored.keys()):
-        dtype, shape = stored.get(name, ("", None))
-        expected = None if name not in own else tuple(own[name].shape)
-        dtypes = () if name not in own else ("F32", "F16") if own[name].is_floating_point() else ("I64",)
-        if shape != expected or dtype not in dtypes:
-            wanted, got = f"{expected} {' or '.join(dtypes)}", f"{shape} {dtype}"
-            raise ValueError(f"tensor {name!r:.100}: the network has {wanted}; the file has {got}.")
-    with (
-        torch.device("cpu"),
-        torch.random.fork_rng(devices=[]),
-    ):  # loading is no reason for the caller's next random number to be another one
-        return build(kind, **settings).float()
-
-
-@contextmanager
-def _no_more_than(tensors: int, elements: int) -> Iterator[None]:
-    """Within it, this thread registers no more tensors and elements in modules than a file of that many can fill."""
-    thread, seen, total = threading.get_ident(), 0, 0
-
-    def count(module: Any, name: str, value: Any) -> None:
-        nonlocal seen, total
-        if threading.get_ident() != thread or value is None:
-            return
-        seen += 1
-        total += math.prod(value.shape) if isinstance(value, Tensor) else 0
-        if seen > 8 * tensors + 64 or total > elements + SPARE:
-            raise ValueError(f"its settings are of a larger network than the file's {elements} numbers in {tensors} tensors.")
-
-    with ExitStack() as stack:
-        for kind in ("parameter", "buffer", "module"):
-            handle = getattr(hooks, f"register_module_{kind}_registration_hook")(count)
-            stack.callback(handle.remove)
-        yield

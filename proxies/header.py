@@ -53,28 +53,28 @@ class Header:
 
     def __post_init__(self) -> None:
         for name in ("controls", "level_db", "data"):
-            _expect(isinstance(getattr(self, name), list | tuple), name, "a list", getattr(self, name))
+            expect(isinstance(getattr(self, name), list | tuple), name, "a list", getattr(self, name))
             object.__setattr__(self, name, tuple(getattr(self, name)))
         _expect_version(self.version)
         for name in ("effect", "command", "licence"):
-            _expect(_is(getattr(self, name), str) and bool(getattr(self, name)), name, "a line of text", getattr(self, name))
+            expect(_is(getattr(self, name), str) and bool(getattr(self, name)), name, "a line of text", getattr(self, name))
         for q in self.controls:
-            _expect(_has(q, CONTROL) and _is_range(q), "controls", "name, unit, low < high and scale linear or log", q)
+            expect(_has(q, CONTROL) and _is_range(q), "controls", "name, unit, low < high and scale linear or log", q)
         names = [q["name"] for q in self.controls]
-        _expect(0 < len(set(names)) == len(names), "controls", "at least one, each with a name of its own", names)
-        _expect(_is(self.sample_rate, float) and 0 < self.sample_rate <= LARGEST, "sample_rate", "Hz", self.sample_rate)
+        expect(0 < len(set(names)) == len(names), "controls", "at least one, each with a name of its own", names)
+        expect(_is(self.sample_rate, float) and 0 < self.sample_rate <= LARGEST, "sample_rate", "Hz", self.sample_rate)
         for name in ("channels", "receptive_field"):
             value = getattr(self, name)
-            _expect(value is None or (_is(value, int) and value > 0), name, "a count or null", value)
-        described = _has(self.network, {"kind": str}, more=True) and all(map(_is_setting, self.network.values()))
-        _expect(described, "network", f"a kind and settings, whole numbers within {LARGEST}", self.network)
+            expect(value is None or (_is(value, int) and value > 0), name, "a count or null", value)
+        described = _has(self.network, {"kind": str}, more=True) and all(map(is_setting, self.network.values()))
+        expect(described, "network", f"a kind and settings, whole numbers within {LARGEST}", self.network)
         ordered = len(self.level_db) == 2 and all(_is(v, float) for v in self.level_db) and self.level_db[0] <= self.level_db[1]
-        _expect(ordered, "level_db", "two levels, the lower first", self.level_db)
-        _expect(_is(self.seed, int), "seed", "a whole number", self.seed)
+        expect(ordered, "level_db", "two levels, the lower first", self.level_db)
+        expect(_is(self.seed, int), "seed", "a whole number", self.seed)
         for entry in self.data:
-            _expect(_has(entry, {"name": str, "licence": str, "origin": str}), "data", "name, licence and origin", entry)
-        _expect(isinstance(self.scores, dict), "scores", "numbers by name", self.scores)
-        _expect_plain(self.scores, "scores")
+            expect(_has(entry, {"name": str, "licence": str, "origin": str}), "data", "name, licence and origin", entry)
+        expect(isinstance(self.scores, dict), "scores", "numbers by name", self.scores)
+        expect_plain(self.scores, "scores")
 
     def check(self, controls: Sequence[Any]) -> None:
         """Compare an effect's control table with the one that the weights were trained for.
@@ -105,7 +105,7 @@ class Header:
             ValueError: it is longer than what `from_json` reads.
         """
         text = json.dumps(asdict(self), allow_nan=False)
-        _expect(len(text) <= LONGEST, "scores", f"a header of at most {LONGEST} characters", len(text))
+        expect(len(text) <= LONGEST, "scores", f"a header of at most {LONGEST} characters", len(text))
         return text
 
     @classmethod
@@ -115,15 +115,15 @@ class Header:
         Raises:
             ValueError: not JSON, or not a header.
         """
-        _expect(len(text) <= LONGEST, "JSON", f"at most {LONGEST} characters", len(text))
+        expect(len(text) <= LONGEST, "JSON", f"at most {LONGEST} characters", len(text))
         try:
-            table = json.loads(text, parse_constant=_no_constant)
+            table = json.loads(text, parse_constant=no_constant)
         except RecursionError:
             raise ValueError("header: JSON is nested too deeply.") from None
         names = {f.name for f in fields(cls)}
         if isinstance(table, dict):
             _expect_version(table.get("version"))  # first, since another version may have other fields
-        _expect(isinstance(table, dict) and table.keys() == names, "JSON", f"an object of {', '.join(sorted(names))}", table)
+        expect(isinstance(table, dict) and table.keys() == names, "JSON", f"an object of {', '.join(sorted(names))}", table)
         return cls(**table)
 
 
@@ -132,13 +132,13 @@ def control_table(controls: Sequence[Any]) -> tuple[dict[str, Any], ...]:
     return tuple({key: kind(getattr(q, key)) for key, kind in CONTROL.items()} for q in controls)
 
 
-def _expect(right: bool, field: str, expected: str, got: Any) -> None:
+def expect(right: bool, field: str, expected: str, got: Any) -> None:
     if not right:
         raise ValueError(f"header: {field}: expected {expected}; got {_short(got)}.")
 
 
 def _expect_version(version: Any) -> None:
-    _expect(version == VERSION, "version", f"{VERSION}, the only one that this release knows", version)
+    expect(version == VERSION, "version", f"{VERSION}, the only one that this release knows", version)
 
 
 def _short(value: Any) -> str:
@@ -171,30 +171,30 @@ def _is_range(q: dict[str, Any]) -> bool:
     return q["low"] < q["high"] and (q["scale"] == "linear" or (q["scale"] == "log" and q["low"] > 0))
 
 
-def _is_setting(value: Any, depth: int = 6) -> bool:
+def is_setting(value: Any, depth: int = 6) -> bool:
     """A number, truth, text or null, a list of these, or a list of networks in turn: what a network's constructor may be given
     from a file."""
     if depth == 0:
         return False
     if type(value) is list:
-        return len(value) <= 256 and all(type(v) is not list and _is_setting(v, depth - 1) for v in value)
+        return len(value) <= 256 and all(type(v) is not list and is_setting(v, depth - 1) for v in value)
     if type(value) is dict:
-        return _has(value, {"kind": str}, more=True) and all(_is_setting(v, depth - 1) for v in value.values())
+        return _has(value, {"kind": str}, more=True) and all(is_setting(v, depth - 1) for v in value.values())
     if type(value) is int:
         return abs(value) <= LARGEST
     return value is None or type(value) is bool or _is(value, float) or _is(value, str)
 
 
-def _expect_plain(value: Any, name: str, depth: int = DEEPEST) -> None:
+def expect_plain(value: Any, name: str, depth: int = DEEPEST) -> None:
     """Refuse what is not JSON of finite numbers nested no deeper than `depth`, by the name of the place."""
     nested = isinstance(value, dict | list | tuple)
     plain = depth > 0 if nested else value is None or type(value) is bool or _is(value, float) or _is(value, str)
-    _expect(plain, f"{name:.200}", f"finite numbers, text, null, and lists and objects of these, {DEEPEST} deep at most", value)
+    expect(plain, f"{name:.200}", f"finite numbers, text, null, and lists and objects of these, {DEEPEST} deep at most", value)
     if nested:
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            _expect(not isinstance(value, dict) or _is(key, str), f"{name:.200}", "names that are text", key)
-            _expect_plain(inner, f"{name}.{key}", depth - 1)
+            expect(not isinstance(value, dict) or _is(key, str), f"{name:.200}", "names that are text", key)
+            expect_plain(inner, f"{name}.{key}", depth - 1)
 
 
-def _no_constant(name: str) -> float:
+def no_constant(name: str) -> float:
     raise ValueError(f"header: JSON has no {name}.")

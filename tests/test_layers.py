@@ -18,7 +18,7 @@ BLIND = {"dasp.atoms": ("dasp.atoms",), "dasp.param": (), "dasp.automation": ()}
 # A package -> the only modules that may import it.
 KERNELS = tuple(f"dasp.atoms.gpu.{path.stem}" for path in (ROOT / "dasp" / "atoms" / "gpu").glob("*.py"))
 DOORS = {"pedalboard": ("dasp.blackbox",), "torchaudio": ("dasp._torchaudio",), "triton": KERNELS}
-DOORS["safetensors"] = ("proxies.checkpoint", "proxies.snapshot")
+DOORS["safetensors"] = ("proxies.store", "proxies.snapshot")
 NUMERIC = {"torch", "numpy"}
 # A layer -> the extras whose packages it may import, where they are used.
 EXTRAS = {"proxies": ("train",), "mixing": ("mixing", "train")}
@@ -102,7 +102,7 @@ def test_imports_point_down(module):
         ("dasp.effects.gain", "from pedalboard import Gain", "only dasp.blackbox"),
         ("mixing.audio", "import importlib\nimportlib.import_module('torchaudio')", "only dasp._torchaudio"),
         ("mixing.audio", "import librosa", "neither"),
-        ("proxies.tcn", "from safetensors.torch import load", "only proxies.checkpoint and proxies.snapshot"),
+        ("proxies.tcn", "from safetensors.torch import load", "only proxies.store and proxies.snapshot"),
         ("proxies.train", "import matplotlib", "neither"),
         ("proxies.train", "from dasp import Compressor", "not below"),
         ("dasp.atoms.biquad", "import triton", "only dasp.atoms.gpu"),

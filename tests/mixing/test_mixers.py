@@ -7,18 +7,19 @@ import torch
 from synthetic import RATE, stem
 
 from mixing import Console, EqualLoudness, Multitrack, Random, Sum
-from mixing.mixers import MODELS, UNITY_DB, integrated_loudness
+from mixing.mixers import UNITY_DB, integrated_loudness
+from mixing.models import Mono, mixer
 
 
 def make(count: int, seconds: float = 1.5) -> Multitrack:
     return Multitrack.from_tracks([(0.4 + 0.3 * k) * stem(k, seconds, channels=1 + k % 2) for k in range(count)], RATE)
 
 
-@pytest.mark.parametrize("mixer", [Sum(), EqualLoudness(), Random(3)], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("rule", [Sum(), EqualLoudness(), Random(3)], ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("count", [1, 3, 7])
-def test_a_console_at_these_controls_makes_this_mix(mixer, count):
+def test_a_console_at_these_controls_makes_this_mix(rule, count):
     tracks = make(count)
-    mix = mixer(tracks)
+    mix = rule(tracks)
     assert mix.audio.shape == (1, 2, tracks.samples)
     assert mix.audio.abs().max() > 0.005
     console = Console()
@@ -28,18 +29,18 @@ def test_a_console_at_these_controls_makes_this_mix(mixer, count):
     torch.testing.assert_close(console(tracks, controls).audio, mix.audio, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["sum", "equal-loudness"])
+@pytest.mark.parametrize("name", ["sum", "mono", "equal-loudness"])
 def test_a_batch_is_its_songs(name):
     one, two = make(3), make(1, seconds=1.0)
-    both = MODELS[name]()(Multitrack.collate([one, two])).audio
-    torch.testing.assert_close(both[:1], MODELS[name]()(one).audio, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(both[1:, :, : two.samples], MODELS[name]()(two).audio, atol=1e-3, rtol=1e-2)
+    both = mixer(name)(Multitrack.collate([one, two])).audio
+    torch.testing.assert_close(both[:1], mixer(name)(one).audio, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(both[1:, :, : two.samples], mixer(name)(two).audio, atol=1e-3, rtol=1e-2)
 
 
 def test_mono_sum_has_equal_sides():
     tracks = make(3)
     assert not torch.equal(Sum()(tracks).audio[:, 0], Sum()(tracks).audio[:, 1])
-    mono = Sum(mono=True)(tracks)
+    mono = Mono()(tracks)
     assert torch.equal(mono.audio[:, 0], mono.audio[:, 1])
     assert mono.controls is None
 

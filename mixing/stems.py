@@ -1,0 +1,173 @@
+"""A folder of stems, checked once and then read in parts: what it takes of memory does not grow with the songs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mixing.audio import EXTENSIONS, read, resample
+from mixing.errors import UserError
+
+_FOREIGN = (".m4a", ".aac", ".wma", ".opus", ".caf", ".ape", ".wv", ".mp4")
+_MARGIN = 1 << 14  # samples on either side of a part that is resampled: more than soxr's filters are long
+
+
+@dataclass(frozen=True)
+class _File:
+    """One stem: its file, and where it was small enough its audio (C, T) at the rate of all."""
+
+    path: Path
+    rate: int
+    samples: int  # at the rate of all
+    channels: int
+    audio: Tensor | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Stems:
+    """Stems of one rate and length.
+
+    Attributes:
+        files: one a stem.
+        sample_rate: in Hz.
+        samples: of the longest; what is read of others beyond their end is silence.
+        notes: what was, or will be, done to the files, in sentences.
+    """
+
+    files: tuple[_File, ...]
+    sample_rate: float
+    samples: int
+    notes: tuple[str, ...]
+
+    @classmethod
+    def open(
+        cls, path: str | Path, sample_rate: float | None = None, exclude: Iterable[str | Path] = (), hold: float = 1 << 25
+    ) -> Stems:
+        """Check every audio file of a folder (or of its `stems` folder), sorted by name, by reading it once.
+
+        Differing rates are resampled to `sample_rate`, or else to the most common one; differing lengths are padded at
+        the end. `notes` says so, and names silent stems and audio files of kinds that cannot be read.
+
+        Args:
+            path: the folder.
+            sample_rate: in Hz, of the result.
+            exclude: files that are no stems, such as a mix that lies beside them.
+            hold: samples that may be kept in memory; what is beyond that is read again from its file where it is wanted.
+
+        Raises:
+            UserError: no folder, no stems, or a file that cannot be used.
+        """
+        folder = Path(path)
+        if not folder.is_dir():
+            raise UserError(f"{folder}: there is no such folder of stems.")
+        where = folder / "stems" if _audio_files(folder / "stems") else folder
+        out = {Path(e).resolve() for e in exclude}
+        found = [f for f in _audio_files(where) if f.resolve() not in out]
+        if not found:
+            raise UserError(f"{folder}: has no stems; put WAV, FLAC, MP3 or OGG files there.")
+        duplicates = [n for n, count in Counter(f.stem for f in found).items() if count > 1]
+        if duplicates:
+            raise UserError(f"{folder}: two files are named {duplicates[0]}; rename one.")
+        loaded, silent, room = [], set(), hold
+        for file in found:
+            audio, own = read(file)
+            if not audio.any():
+                silent.add(file.stem)
+            keep = audio.numel() <= room
+            room -= audio.numel() if keep else 0
+            loaded.append((file, own, audio.shape, audio if keep else None))
+        rate = float(sample_rate or Counter(own for _, own, *_ in loaded).most_common(1)[0][0])
+        foreign = sorted(f.name for f in _files(where) if f.suffix.lower() in _FOREIGN)
+        notes = [f"{name}: is not read; convert it to WAV or FLAC if it is a stem." for name in foreign]
+        files = []
+        for file, own, shape, audio in loaded:
+            if own != rate:
+                notes.append(f"{file.stem}: resampled from {own} to {rate:g} Hz.")
+            held = None if audio is None else resample(audio, own, rate)
+            samples = round(shape[1] * rate / own) if held is None else held.shape[1]
+            files.append(_File(file, own, samples, shape[0], held))
+            if file.stem in silent:
+                notes.append(f"{file.stem}: is silent.")
+        longest = max(f.samples for f in files)
+        for file in files:
+            if file.samples < longest:
+                missing = span(longest - file.samples, rate)
+                notes.append(f"{file.path.stem}: padded with {missing} of silence at the end.")
+        if len(silent) == len(files):
+            raise UserError(f"{folder}: every stem is silent; there is nothing to mix.")
+        return cls(tuple(files), rate, longest, tuple(notes))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(f.path.stem for f in self.files)
+
+    @property
+    def channels(self) -> Tensor:
+        """(N,) int64: 1 or 2."""
+        return torch.tensor([f.channels for f in self.files])
+
+    def read(self, start: int, samples: int) -> Tensor:
+        """Samples [start, start + samples) of every stem: (N, 2, samples), mono ones in both channels."""
+        return torch.stack([self.track(n, start, samples) for n in range(len(self.files))])
+
+    def track(self, number: int, start: int = 0, samples: int | None = None) -> Tensor:
+        """One stem, or samples [start, start + samples) of it: (2, samples)."""
+        file = self.files[number]
+        samples = self.samples - start if samples is None else samples
+        end = min(start + samples, file.samples)
+        if end <= start:
+            return torch.zeros(2, samples)
+        x = self._part(file, start, end) if file.audio is None else file.audio[:, start:end]
+        return torch.nn.functional.pad(x, (0, samples - x.shape[1])).expand(2, -1)
+
+    def _part(self, file: _File, start: int, end: int) -> Tensor:
+        rate = round(self.sample_rate)
+        if file.rate == self.sample_rate:
+            return _samples(file.path, start, end - start)
+        if rate != self.sample_rate:
+            return resample(read(file.path)[0], file.rate, self.sample_rate)[:, start:end]
+        # A part begins where both rates have a sample at the same time.
+        common = math.gcd(file.rate, rate)
+        step, own_step = rate // common, file.rate // common
+        first = max(0, start // step - _MARGIN // own_step - 1)
+        last = -(-end // step) + _MARGIN // own_step + 1
+        audio = _samples(file.path, first * own_step, (last - first) * own_step)
+        resampled = resample(audio, file.rate, rate)
+        at = start - first * step
+        return resampled[:, at : at + end - start]
+
+
+def _samples(path: Path, start: int, count: int) -> Tensor:
+    """Samples [start, start + count) of a file that `read` has accepted, fewer at its end: (C, samples)."""
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(path) as file:
+            file.seek(start)
+            data = file.read(count, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        raise UserError(f"{path}: cannot be read any more ({error}); was it changed meanwhile?") from None
+    return torch.from_numpy(data.T.copy())
+
+
+def span(samples: int, rate: float) -> str:
+    """A length in words: seconds, or samples where it is too short for that."""
+    return f"{samples / rate:.2f} s" if samples >= 0.01 * rate else f"{samples} sample{'' if samples == 1 else 's'}"
+
+
+def _audio_files(folder: Path) -> list[Path]:
+    return [f for f in _files(folder) if f.suffix.lower() in EXTENSIONS]
+
+
+def _files(folder: Path) -> list[Path]:
+    """What a folder shows, sorted; nothing where there is none."""
+    try:
+        return sorted(f for f in folder.iterdir() if not f.name.startswith(".")) if folder.is_dir() else []
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({(error.strerror or str(error)).lower()}); check its permissions.") from None
