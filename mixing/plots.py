@@ -13,19 +13,20 @@ import numpy as np
 from torch import Tensor
 
 # Stand-ins that matplotlib draws with, and the page's variables that take their place.
-_INK, _GRID = "#010203", "#010204"
+INK, GRID = "#010203", "#010204"
 _LINES = {"reference": "#010205", "plain sum": "#010206", "match": "#010207"}
-_VARIABLES = {_INK: "--muted", _GRID: "--grid", **{v: f"--{k.replace(' ', '-')}" for k, v in _LINES.items()}}
-_SIZE = (5.2, 3.0)
+ACCENT = _LINES["match"]
+_VARIABLES = {INK: "--muted", GRID: "--grid", **{v: f"--{k.replace(' ', '-')}" for k, v in _LINES.items()}}
+SIZE = (5.2, 3.0)
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "dasp",
     "font.size": 9,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _GRID,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GRID,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "xtick.major.size": 0,
     "xtick.minor.size": 0,
     "ytick.major.size": 0,
@@ -34,7 +35,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.spines.left": False,
     "axes.grid": True,
-    "grid.color": _GRID,
+    "grid.color": GRID,
     "grid.linewidth": 0.6,
 }
 
@@ -58,7 +59,7 @@ def spectra(signals: dict[str, Tensor], sample_rate: float) -> str:
     """Third-octave spectra of "plain sum", "reference" and "match", each (2, T), as SVG."""
     from matplotlib import ticker
 
-    figure, axes = _figure()
+    picture, axes = figure()
     top = -math.inf
     for name, audio in signals.items():
         frequency, level = third_octaves(audio, sample_rate)
@@ -71,9 +72,9 @@ def spectra(signals: dict[str, Tensor], sample_rate: float) -> str:
     axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.set_xlabel("Hz")
     axes.set_ylabel("dB")
-    axes.legend(loc="lower left", fontsize=9, frameon=False, labelcolor=_INK)
+    axes.legend(loc="lower left", fontsize=9, frameon=False, labelcolor=INK)
     said = ", ".join(signals)
-    return _svg(figure, "spectra", f"Third-octave spectra of {said}, 25 Hz to 20 kHz, in decibels.")
+    return svg(picture, "spectra", f"Third-octave spectra of {said}, 25 Hz to 20 kHz, in decibels.")
 
 
 def losses(history: Iterable[tuple[str, int, float]]) -> str:
@@ -88,10 +89,10 @@ def losses(history: Iterable[tuple[str, int, float]]) -> str:
     if not curves:
         return ""
     widths = [3 if len(c) > 20 else 1.3 for c in curves.values()]
-    figure, panels = _figure(1, len(curves), width_ratios=widths)
+    picture, panels = figure(1, len(curves), width_ratios=widths)
     for axis, (stage, values) in zip(np.atleast_1d(panels), curves.items(), strict=True):
         steps = range(1, len(values) + 1)
-        axis.semilogy(steps, values, color=_INK, linewidth=0.8, alpha=0.5)
+        axis.semilogy(steps, values, color=INK, linewidth=0.8, alpha=0.5)
         axis.semilogy(steps, _running(values), color=_LINES["match"], linewidth=2)
         axis.set_title(stage, fontsize=9, loc="left")
         axis.yaxis.set_minor_locator(ticker.NullLocator())
@@ -103,7 +104,7 @@ def losses(history: Iterable[tuple[str, int, float]]) -> str:
         axis.set_xlabel("step")
     np.atleast_1d(panels)[0].set_ylabel("loss")
     ends = "; ".join(f"{k}: from {v[0]:.3g} to {v[-1]:.3g} in {len(v)} steps" for k, v in curves.items())
-    return _svg(figure, "loss", f"Loss over the steps of each stage. {ends}.")
+    return svg(picture, "loss", f"Loss over the steps of each stage. {ends}.")
 
 
 def _running(values: Sequence[float], width: int = 15) -> list[float]:
@@ -111,28 +112,35 @@ def _running(values: Sequence[float], width: int = 15) -> list[float]:
     return [median(values[max(0, i - half) : i + half + 1]) for i in range(len(values))]
 
 
-def _figure(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
+def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = SIZE, **options: Any) -> tuple[Any, Any]:
+    """A figure in the pages' style with its axes; `options` are matplotlib's of a grid."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=_SIZE, layout="constrained")
-        FigureCanvasSVG(figure)
-        axes = figure.subplots(rows, columns, gridspec_kw=options or None)
-    figure.patch.set_alpha(0)
+        made = Figure(figsize=size, layout="constrained")
+        FigureCanvasSVG(made)
+        axes = made.subplots(rows, columns, gridspec_kw=options or None)
+    made.patch.set_alpha(0)
     for axis in np.atleast_1d(axes):
         axis.patch.set_alpha(0)
-    return figure, axes
+    return made, axes
 
 
-def _svg(figure: Any, name: str, description: str) -> str:
-    """The figure as an element of a page: its own ids, the page's font and colours, a name for those who do not see it."""
+def svg(picture: Any, name: str, description: str) -> str:
+    """The figure as an element of a page: its own ids, the page's font and colours, a name for those who do not see it.
+
+    Args:
+        picture: from `figure`.
+        name: in front of its ids; unique on the page.
+        description: our own words: it is not escaped.
+    """
     import matplotlib
 
     out = io.StringIO()
     with matplotlib.rc_context(_STYLE):
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+        picture.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dasp.atoms.spectral import Slope, compare, frame_count, magnitudes
 from gradients.operators import operator
 
-WINDOWS = ("hann_window", "bartlett_window", "blackman_window", "hamming_window", "kaiser_window")
+WINDOWS = ("hann_window", "bartlett_window", "blackman_window", "hamming_window", "kaiser_window", "sqrt_hann_window")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class MultiResolutionSTFTLoss(nn.Module):
 
     Args:
         fft_sizes, hop_sizes, win_lengths: in samples, one of each for a resolution; windows are centred in their transforms.
-        window: name of torch's window function.
+        window: name of torch's window function, or sqrt_hann_window, the square root of Hann's.
         w_sc, w_log_mag, w_lin_mag: weights of the terms.
         eps: least power of a bin.
         output: "loss": a scalar; "full": `Terms`, each of which has its gradient; each costs a pass.
@@ -102,7 +102,8 @@ class MultiResolutionSTFTLoss(nn.Module):
         for i, (size, length) in enumerate(zip(fft_sizes, win_lengths, strict=True)):
             before = (size - length) // 2
             # Made in float32 even for float64 signals, as auraloss does.
-            values = getattr(torch, window)(length, dtype=torch.float32)
+            values = getattr(torch, window.removeprefix("sqrt_"))(length, dtype=torch.float32)
+            values = values.sqrt() if window.startswith("sqrt_") else values
             padded = nn.functional.pad(values, (before, size - length - before))
             self.register_buffer(f"window_{i}", padded, persistent=False)
 
