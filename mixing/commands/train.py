@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from mixing.commands._common import say
 from mixing.errors import UserError
 
 NEEDED = ("click", "pytorch_lightning", "rich", "safetensors", "soundfile", "soxr", "tensorboard", "yaml")
@@ -81,6 +82,7 @@ def command(
         device=device,
         fresh=fresh,
         quiet=not sys.stderr.isatty(),
+        say=say,
     )
     click.echo(f"{path}")
 

@@ -13,7 +13,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from mixing.data import load
-from mixing.data.excerpts import Augment, Excerpts
+from mixing.data.excerpts import Augment, Example, Excerpts
 from mixing.data.song import DataSet, Song
 from mixing.errors import UserError
 from mixing.training.config import Config
@@ -21,12 +21,25 @@ from mixing.training.config import Config
 VALIDATION_SEED = 20_220_912  # of the excerpts that are judged: the same for every run, so that scores can be compared
 
 
+class Examples(Dataset):
+    """Excerpts by number, each with what is known of how it was mixed."""
+
+    def __init__(self, excerpts: Excerpts) -> None:
+        self.excerpts = excerpts
+
+    def __len__(self) -> int:
+        return len(self.excerpts)
+
+    def __getitem__(self, k: int) -> Example:
+        return self.excerpts.example(k)
+
+
 @dataclass(frozen=True)
 class Material:
     """What a run hears.
 
     Attributes:
-        training, validation: excerpts by number; validation is None where no song is for it.
+        training, validation: examples by number; validation is None where no song is for it.
         songs: names of the songs of both: {"training": ..., "validation": ...}.
         notes: what was left out, in sentences.
         fingerprint: of the songs: another one is another run.
@@ -56,9 +69,6 @@ def songs_of(config: Config, folders: Sequence[str | Path]) -> tuple[DataSet, Da
     whole = replace(found, songs=tuple(s for s in found.songs if _named(s, config.data.songs)))
     notes = [f"{what}: left out: {why}" for what, why in found.skipped]
     learn, held = whole.split(config.data.hold_out)
-    if without := [s.name for s in learn.songs if s.mix is None]:
-        notes.append(f"{len(without)} songs without a mix left out: {', '.join(without[:5])}{', ...' * (len(without) > 5)}")
-        learn = replace(learn, songs=tuple(s for s in learn.songs if s.mix is not None))
     learn, choose = learn.split(config.data.validation)
     if not learn.songs:
         raise UserError(
@@ -80,13 +90,20 @@ def material(config: Config, folders: Sequence[str | Path]) -> Material:
     common: dict[str, Any] = {"samples": config.data.samples, "sample_rate": config.sample_rate, **config.data.excerpts}
     try:
         augment = Augment(**config.data.augment)
-        training = Excerpts(learn.songs, seed=config.seed, length=config.steps * config.batch, augment=augment, **common)
+        training = Excerpts(learn, seed=config.seed, length=config.steps * config.batch, augment=augment, **common)
         count = config.validation_excerpts
-        validation = Excerpts(choose.songs, seed=VALIDATION_SEED, length=count, **common) if choose.songs else None
+        validation = Excerpts(choose, seed=VALIDATION_SEED, length=count, **common) if choose.songs else None
     except (TypeError, ValueError) as error:
         raise UserError(f"config: data: {error}") from None
-    songs = {"training": tuple(s.name for s in learn.songs), "validation": tuple(s.name for s in choose.songs)}
-    return Material(training, validation, songs, notes, _fingerprint(learn.songs, choose.songs))
+    drawn = {"training": training.songs, "validation": validation.songs if validation else []}
+    left_out = [*training.skipped, *(validation.skipped if validation else [])]
+    return Material(
+        Examples(training),
+        Examples(validation) if validation else None,
+        {kind: tuple(s.name for s in songs) for kind, songs in drawn.items()},
+        (*notes, *(f"{what}: left out: {why}" for what, why in left_out)),
+        _fingerprint(*drawn.values()),
+    )
 
 
 def _named(song: Song, patterns: Sequence[str]) -> bool:

@@ -7,8 +7,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from mixing.data.excerpts import Example
 from mixing.training.config import Config
-from mixing.training.objective import Batch, Objective
+from mixing.training.objective import Objective
 from proxies.trainer import learning_rate
 
 try:
@@ -84,12 +84,11 @@ class Songs(pl.LightningDataModule):
     Args:
         config: of the run.
         training, validation: items by number; validation None: nothing is judged.
-        collate: items -> a batch.
     """
 
-    def __init__(self, config: Config, training: Dataset, validation: Dataset | None, collate: Callable[[list], Any]) -> None:
+    def __init__(self, config: Config, training: Dataset, validation: Dataset | None) -> None:
         super().__init__()
-        self.settings, self.training, self.validation, self.collate = config, training, validation, collate
+        self.settings, self.training, self.validation = config, training, validation
 
     def train_dataloader(self) -> DataLoader:
         assert self.trainer is not None
@@ -104,11 +103,16 @@ class Songs(pl.LightningDataModule):
         count = self.settings.validation_excerpts
         return self._loader(self.validation, range(self.trainer.global_rank, count, self.trainer.world_size))
 
+    def transfer_batch_to_device(self, batch: Example, device: torch.device, dataloader_idx: int) -> Example:
+        """Lightning's own way writes into dataclasses, and these are frozen."""
+        known = {place: {name: value.to(device) for name, value in table.items()} for place, table in batch.known.items()}
+        return replace(batch, multitrack=batch.multitrack.to(device), known=known)
+
     def _loader(self, items: Dataset, sampler: Any) -> DataLoader:
         assert self.trainer is not None
         workers, size = self.settings.workers, self.settings.batch // self.trainer.world_size
         return DataLoader(
-            items, size, sampler=sampler, collate_fn=self.collate, num_workers=workers, persistent_workers=workers > 0
+            items, size, sampler=sampler, collate_fn=Example.collate, num_workers=workers, persistent_workers=workers > 0
         )
 
 
@@ -155,7 +159,7 @@ class Training(pl.LightningModule):
         self._since = time.monotonic()
         self._stop_where_stale()
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Example, batch_idx: int) -> None:
         """What is random in the step, and its learning rate, depend on its number alone."""
         self._seed(self.global_step)
         rate = learning_rate(self.settings.optimiser, self.global_step, self.settings.steps, self.counters.reductions)
@@ -163,16 +167,16 @@ class Training(pl.LightningModule):
             group["lr"] = rate
         self.log("training/learning rate", rate)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Example, batch_idx: int) -> Tensor:
         loss, terms, _ = self.objective(self.model, batch)
         if not bool(loss.isfinite()):
             names = ", ".join(f"{name} {float(value):g}" for name, value in terms.items())
             raise FloatingPointError(f"train: the loss of step {self.global_step + 1} is not finite ({names}).")
-        self.log("training/loss", loss, prog_bar=True, batch_size=len(batch))
-        self.log_dict({f"training/{name}": value for name, value in terms.items()}, batch_size=len(batch))
+        self.log("training/loss", loss, prog_bar=True, batch_size=len(batch.songs))
+        self.log_dict({f"training/{name}": value for name, value in terms.items()}, batch_size=len(batch.songs))
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Example, batch_idx: int) -> None:
         if self.average is not None:
             self.average.update_parameters(self.model)
 
@@ -180,10 +184,10 @@ class Training(pl.LightningModule):
         self._heard, self._example = [], None
         self._seed(0)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Example, batch_idx: int) -> None:
         judged = self.model if self.average is None else self.average.module
         loss, terms, mix = self.objective(judged, batch)
-        self._heard.append(({"loss": loss, **terms}, len(batch)))
+        self._heard.append(({"loss": loss, **terms}, len(batch.songs)))
         if self._example is None:
             self._example = (batch.multitrack, mix)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from mixing.errors import UserError
 from mixing.output import write_text
 from mixing.training.config import Config, check_names
 from mixing.training.data import Material, material
-from mixing.training.objective import Objective, collate
+from mixing.training.objective import Objective
 
 IDENTITY = "run.json"
 
@@ -35,6 +35,7 @@ def train(
     device: str = "auto",
     fresh: bool = False,
     quiet: bool = True,
+    say: Callable[[Sequence[str]], None] = lambda notes: None,
 ) -> Path:
     """Train a mixing model, or go on where an earlier call with the same settings was stopped.
 
@@ -52,6 +53,7 @@ def train(
         device: Lightning's accelerator: "auto", "cpu", "gpu", "mps".
         fresh: start over, whatever the folder has.
         quiet: no progress bar.
+        say: is told, in sentences, what was left out.
 
     Returns:
         path of the result; at once where the run was finished before.
@@ -64,6 +66,8 @@ def train(
     if config.batch % world:
         raise UserError(f"config: a batch of {config.batch} cannot be shared by {world} processes; take a multiple of {world}.")
     heard = material(config, folders)
+    if not _is_child():
+        say(heard.notes)
     run = Path(run)
     result = run / f"{name}.safetensors"
     # Other processes of this run come here too, a little later, and must find what the first one left.
@@ -79,7 +83,7 @@ def train(
     adaptation = _adaptation(config)
     model = build(config, adaptation)
     module = lightning.Training(config, model, Objective(config), adaptation)
-    songs = lightning.Songs(config, heard.training, heard.validation, collate)
+    songs = lightning.Songs(config, heard.training, heard.validation)
     if not _is_child():
         run.mkdir(parents=True, exist_ok=True)
         write_text(run / IDENTITY, json.dumps(identity, indent=1))
