@@ -63,9 +63,9 @@ def songs_of(config: Config, folders: Sequence[str | Path]) -> tuple[DataSet, Da
     """
     if not folders:
         raise UserError("train: needs songs; name a folder with --data.")
-    found = load(folders[0], config.data.layout)
+    found = load(folders[0], config.data.layout, **config.data.options)
     for folder in folders[1:]:
-        found = found + load(folder, config.data.layout)
+        found = found + load(folder, config.data.layout, **config.data.options)
     whole = replace(found, songs=tuple(s for s in found.songs if _named(s, config.data.songs)))
     notes = [f"{what}: left out: {why}" for what, why in found.skipped]
     learn, held = whole.split(config.data.hold_out)

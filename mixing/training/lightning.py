@@ -283,13 +283,11 @@ def trainer(
     callbacks: list[pl.Callback] = [keep]
     if not quiet:
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
-    several = processes * nodes > 1
     return pl.Trainer(
         accelerator=device,
         devices=processes,
         num_nodes=nodes,
-        strategy="ddp" if several else "auto",
-        sync_batchnorm=several and device != "cpu",
+        strategy="ddp" if processes * nodes > 1 else "auto",
         precision=PRECISION[config.precision],  # type: ignore[arg-type]
         max_epochs=config.steps // config.validate,
         limit_val_batches=None if validates else 0,

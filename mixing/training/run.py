@@ -19,6 +19,7 @@ from mixing.output import write_text
 from mixing.training.config import Config, check_names
 from mixing.training.data import Material, material
 from mixing.training.objective import Objective
+from proxies import normalisation
 
 IDENTITY = "run.json"
 
@@ -82,6 +83,8 @@ def train(
     torch.manual_seed(config.seed)
     adaptation = _adaptation(config)
     model = build(config, adaptation)
+    if world > 1:
+        normalisation.share(model)
     module = lightning.Training(config, model, Objective(config), adaptation)
     songs = lightning.Songs(config, heard.training, heard.validation)
     if not _is_child():
@@ -105,6 +108,7 @@ def train(
     if trainer.interrupted:
         raise KeyboardInterrupt
     if trainer.is_global_zero:
+        normalisation.unshare(model)
         model.load_state_dict(module.result())
         models.save(result, model, _header(config, heard, command, module.counters, trainer.global_step))
     trainer.strategy.barrier()
