@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,11 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mixing.audio import EXTENSIONS, read, resample
+from mixing.audio import EXTENSIONS, probe, read, read_span, resample, resampled_length
 from mixing.errors import UserError
 
 _FOREIGN = (".m4a", ".aac", ".wma", ".opus", ".caf", ".ape", ".wv", ".mp4")
-_MARGIN = 1 << 14  # samples on either side of a part that is resampled: more than soxr's filters are long
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,6 @@ class _File:
     """One stem: its file, and where it was small enough its audio (C, T) at the rate of all."""
 
     path: Path
-    rate: int
     samples: int  # at the rate of all
     channels: int
     audio: Tensor | None = field(repr=False)
@@ -49,7 +46,7 @@ class Stems:
     def open(
         cls, path: str | Path, sample_rate: float | None = None, exclude: Iterable[str | Path] = (), hold: float = 1 << 25
     ) -> Stems:
-        """Check every audio file of a folder (or of its `stems` folder), sorted by name, by reading it once.
+        """Check every sample of every audio file of a folder (or of its `stems` folder), sorted by name.
 
         Differing rates are resampled to `sample_rate`, or else to the most common one; differing lengths are padded at
         the end. `notes` says so, and names silent stems and audio files of kinds that cannot be read.
@@ -74,32 +71,32 @@ class Stems:
         duplicates = [n for n, count in Counter(f.stem for f in found).items() if count > 1]
         if duplicates:
             raise UserError(f"{folder}: two files are named {duplicates[0]}; rename one.")
-        loaded, silent, room = [], set(), hold
+        loaded, room = [], hold
         for file in found:
-            audio, own = read(file)
-            if not audio.any():
-                silent.add(file.stem)
-            keep = audio.numel() <= room
-            room -= audio.numel() if keep else 0
-            loaded.append((file, own, audio.shape, audio if keep else None))
-        rate = float(sample_rate or Counter(own for _, own, *_ in loaded).most_common(1)[0][0])
+            info = probe(file, "header")
+            keep = info.frames * info.channels <= room
+            room -= info.frames * info.channels if keep else 0
+            whole = read(file)[0] if keep else None
+            silent = not whole.any() if whole is not None else bool(probe(file, "all").silent)
+            loaded.append((file, info, silent, whole))
+        rate = float(sample_rate or Counter(info.rate for _, info, *_ in loaded).most_common(1)[0][0])
         foreign = sorted(f.name for f in _files(where) if f.suffix.lower() in _FOREIGN)
         notes = [f"{name}: is not read; convert it to WAV or FLAC if it is a stem." for name in foreign]
         files = []
-        for file, own, shape, audio in loaded:
-            if own != rate:
-                notes.append(f"{file.stem}: resampled from {own} to {rate:g} Hz.")
-            held = None if audio is None else resample(audio, own, rate)
-            samples = round(shape[1] * rate / own) if held is None else held.shape[1]
-            files.append(_File(file, own, samples, shape[0], held))
-            if file.stem in silent:
+        for file, info, silent, whole in loaded:
+            if info.rate != rate:
+                notes.append(f"{file.stem}: resampled from {info.rate} to {rate:g} Hz.")
+            held = None if whole is None else resample(whole, info.rate, rate)
+            samples = resampled_length(info.frames, info.rate, rate) if held is None else held.shape[1]
+            files.append(_File(file, samples, info.channels, held))
+            if silent:
                 notes.append(f"{file.stem}: is silent.")
         longest = max(f.samples for f in files)
         for file in files:
             if file.samples < longest:
                 missing = span(longest - file.samples, rate)
                 notes.append(f"{file.path.stem}: padded with {missing} of silence at the end.")
-        if len(silent) == len(files):
+        if all(silent for *_, silent, _ in loaded):
             raise UserError(f"{folder}: every stem is silent; there is nothing to mix.")
         return cls(tuple(files), rate, longest, tuple(notes))
 
@@ -123,37 +120,9 @@ class Stems:
         end = min(start + samples, file.samples)
         if end <= start:
             return torch.zeros(2, samples)
-        x = self._part(file, start, end) if file.audio is None else file.audio[:, start:end]
+        held = file.audio
+        x = read_span(file.path, start, end - start, self.sample_rate) if held is None else held[:, start:end]
         return torch.nn.functional.pad(x, (0, samples - x.shape[1])).expand(2, -1)
-
-    def _part(self, file: _File, start: int, end: int) -> Tensor:
-        rate = round(self.sample_rate)
-        if file.rate == self.sample_rate:
-            return _samples(file.path, start, end - start)
-        if rate != self.sample_rate:
-            return resample(read(file.path)[0], file.rate, self.sample_rate)[:, start:end]
-        # A part begins where both rates have a sample at the same time.
-        common = math.gcd(file.rate, rate)
-        step, own_step = rate // common, file.rate // common
-        first = max(0, start // step - _MARGIN // own_step - 1)
-        last = -(-end // step) + _MARGIN // own_step + 1
-        audio = _samples(file.path, first * own_step, (last - first) * own_step)
-        resampled = resample(audio, file.rate, rate)
-        at = start - first * step
-        return resampled[:, at : at + end - start]
-
-
-def _samples(path: Path, start: int, count: int) -> Tensor:
-    """Samples [start, start + count) of a file that `read` has accepted, fewer at its end: (C, samples)."""
-    import soundfile
-
-    try:
-        with soundfile.SoundFile(path) as file:
-            file.seek(start)
-            data = file.read(count, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        raise UserError(f"{path}: cannot be read any more ({error}); was it changed meanwhile?") from None
-    return torch.from_numpy(data.T.copy())
 
 
 def span(samples: int, rate: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
@@ -20,12 +22,23 @@ class Baseline:
         raise NotImplementedError
 
     def __call__(self, multitrack: Multitrack) -> Mix:
-        plans = [self.settle(Whole(multitrack, song)) for song in range(len(multitrack.channels))]
-        console = plans[0].console
-        controls = console.defaults(*multitrack.channels.shape, device=multitrack.audio.device)
-        for song, plan in enumerate(plans):
-            controls.tracks[song, multitrack.mask[song]] = plan.controls.tracks[0].to(controls.tracks)
-        return console(multitrack, controls)
+        return play(self, multitrack)
+
+
+class Settling(Protocol):
+    """A mixer that makes settings."""
+
+    def settle(self, source: Source) -> Plan: ...
+
+
+def play(mixer: Settling, multitrack: Multitrack) -> Mix:
+    """Settle each song of a batch for itself, and mix them all on one console: it has tracks only, no buses and no master."""
+    plans = [mixer.settle(Whole(multitrack, song)) for song in range(len(multitrack.channels))]
+    console = plans[0].console
+    controls = console.defaults(*multitrack.channels.shape, device=multitrack.audio.device)
+    for song, plan in enumerate(plans):
+        controls.tracks[song, multitrack.mask[song]] = plan.controls.tracks[0].to(controls.tracks)
+    return console(multitrack, controls)
 
 
 def placed(fader_db: Tensor, pan: Tensor | None = None, console: Console | None = None) -> Plan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mixing.models.waveform import WaveformModel, joined
+from mixing.models.waveform import WaveformModel, cropped
 
 
 class Demucs(WaveformModel):
@@ -84,24 +84,17 @@ class Demucs(WaveformModel):
 
     def process(self, x: Tensor) -> Tensor:
         samples = x.shape[-1]
-        extra = self.length(samples) - samples
-        # What comes before is a whole number of coarsest frames, so that a block falls on the grid of the whole signal.
-        before = extra // 2 // self.multiple * self.multiple
-        y, skips = nn.functional.pad(x, (before, extra - before)), []
+        # What the decoder's convolutions take from either end, at the rate of each layer: the mix begins that much later.
+        before = self.context // 2 * sum(self.stride**level for level in range(1, len(self.encoder) + 1))
+        y, skips = nn.functional.pad(x, (before, self.length(samples) - samples - before)), []
         for layer in self.encoder:
             y = layer(y)
             skips.append(y)
         z, _ = self.lstm(y.permute(2, 0, 1))
         y = self.linear(z).permute(1, 2, 0)
         for layer in self.decoder:
-            skip = skips.pop()
-            y = layer(y + _fitted(skip, y.shape[-1]))
-        return _fitted(y, samples)
-
-
-def _fitted(x: Tensor, samples: int) -> Tensor:
-    start = (x.shape[-1] - samples) // 2
-    return x[..., start : start + samples]
+            y = layer(y + cropped(skips.pop(), y.shape[-1]))
+        return y[..., :samples]
 
 
 @torch.no_grad()

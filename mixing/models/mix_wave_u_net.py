@@ -46,7 +46,7 @@ class MixWaveUNet(WaveformModel):
     ) -> None:
         super().__init__(locals())
         self.one_of(FORMS, "form")
-        sizes = {key: self.settings[key] or size for key, size in _SIZES[form].items()}
+        sizes = {key: size if self.settings[key] is None else self.settings[key] for key, size in _SIZES[form].items()}
         self.settings |= sizes
         self.at_least(1, "levels", "filters", "down", "up", "output")
         even = [key for key in ("down", "up", "output") if sizes[key] % 2 == 0]
