@@ -40,6 +40,7 @@ class Material:
 
     Attributes:
         training, validation: examples by number; validation is None where no song is for it.
+        learn: the songs of `training`, for models that are fitted to whole songs at once.
         songs: names of the songs of both: {"training": ..., "validation": ...}.
         notes: what was left out, in sentences.
         fingerprint: of the songs: another one is another run.
@@ -47,6 +48,7 @@ class Material:
 
     training: Dataset
     validation: Dataset | None
+    learn: tuple[Song, ...]
     songs: dict[str, tuple[str, ...]]
     notes: tuple[str, ...]
     fingerprint: str
@@ -100,6 +102,7 @@ def material(config: Config, folders: Sequence[str | Path]) -> Material:
     return Material(
         Examples(training),
         Examples(validation) if validation else None,
+        tuple(training.songs),
         {kind: tuple(s.name for s in songs) for kind, songs in drawn.items()},
         (*notes, *(f"{what}: left out: {why}" for what, why in left_out)),
         _fingerprint(*drawn.values()),

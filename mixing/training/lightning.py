@@ -180,6 +180,10 @@ class Training(pl.LightningModule):
         if self.average is not None:
             self.average.update_parameters(self.model)
 
+    def on_train_epoch_end(self) -> None:
+        now = time.monotonic()
+        self.counters.seconds, self._since = self.counters.seconds + now - self._since, now
+
     def on_validation_epoch_start(self) -> None:
         self._heard, self._example = [], None
         self._seed(0)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from gradients import OnlineAdaptation, resolve
 from mixing import losses, models
 from mixing.errors import UserError
+from mixing.mixers import UNITY_DB
+from mixing.models.regression import Regression
+from mixing.multitrack import Multitrack
 from mixing.output import write_text
 from mixing.training.config import Config, check_names
 from mixing.training.data import Material, material
@@ -78,18 +83,66 @@ def train(
     _compare(run, identity)
     if result.exists() and not _is_child():
         return result
-    from mixing.training import lightning
-
-    torch.manual_seed(config.seed)
-    adaptation = _adaptation(config)
-    model = build(config, adaptation)
-    if world > 1:
-        normalisation.share(model)
-    module = lightning.Training(config, model, Objective(config), adaptation)
-    songs = lightning.Songs(config, heard.training, heard.validation)
     if not _is_child():
         run.mkdir(parents=True, exist_ok=True)
         write_text(run / IDENTITY, json.dumps(identity, indent=1))
+    torch.manual_seed(config.seed)
+    adaptation = _adaptation(config)
+    model = build(config, adaptation)
+    if isinstance(model, Regression):
+        learned = _fit(model, heard)
+    else:
+        where = {"processes": processes, "nodes": nodes, "device": device, "quiet": quiet}
+        learned = _descend(model, config, heard, run, adaptation, **where)
+    if learned is not None:
+        models.save(result, model, _header(config, heard, command, learned))
+    return result
+
+
+def _fit(model: Regression, heard: Material) -> dict[str, Any]:
+    """Fit a model that learns from whole songs, at once; those whose settings nobody knows say nothing to it.
+
+    Raises:
+        UserError: nobody knows any song's settings.
+    """
+    start = time.monotonic()
+    known = [song for song in heard.learn if song.settings_known]
+    if not known:
+        raise UserError("train: regression learns from settings, and no song's are known; see `dasp train --help`.")
+
+    def examples() -> Iterator[tuple[Multitrack, Tensor, Tensor]]:
+        for song in known:
+            gains, pans = (torch.tensor(values, dtype=torch.float64) for values in song.settings())
+            yield song.read(sample_rate=model.sample_rate), gains + UNITY_DB, pans
+
+    model.fit(examples())
+    return {"steps": 0, "seconds": time.monotonic() - start, "validation": {}}
+
+
+def _descend(
+    model: models.Model,
+    config: Config,
+    heard: Material,
+    run: Path,
+    adaptation: OnlineAdaptation | None,
+    *,
+    processes: int,
+    nodes: int,
+    device: str,
+    quiet: bool,
+) -> dict[str, Any] | None:
+    """Train by gradient descent, from where the run's newest checkpoint is.
+
+    Returns:
+        what the header says of it; None in all processes but the first, whose model alone is the result.
+    """
+    from mixing.training import lightning
+
+    if not any(p.requires_grad for p in model.parameters()):
+        raise UserError(f"config: model: {model.kind} has no weights for gradient descent.")
+    if processes * nodes > 1:
+        normalisation.share(model)
+    module = lightning.Training(config, model, Objective(config), adaptation)
     start = lightning.newest(run)
     trainer = lightning.trainer(
         config,
@@ -101,21 +154,24 @@ def train(
         first=int(start.stem) if start else 0,
         quiet=quiet,
     )
+    songs = lightning.Songs(config, heard.training, heard.validation)
     try:
         trainer.fit(module, datamodule=songs, ckpt_path=start, weights_only=True)
     except FloatingPointError as error:
         raise UserError(f"{error} A lower optimiser.learning_rate, or optimiser.clip, may help.") from None
     if trainer.interrupted:
         raise KeyboardInterrupt
-    if trainer.is_global_zero:
-        normalisation.unshare(model)
-        model.load_state_dict(module.result())
-        models.save(result, model, _header(config, heard, command, module.counters, trainer.global_step))
     trainer.strategy.barrier()
-    return result
+    if not trainer.is_global_zero:
+        return None
+    normalisation.unshare(model)
+    model.load_state_dict(module.result())
+    counters = module.counters
+    validation = {"loss": counters.best, **counters.scores} if counters.best_step else {}
+    return {"steps": counters.best_step or trainer.global_step, "seconds": counters.seconds, "validation": validation}
 
 
-def build(config: Config, adaptation: OnlineAdaptation | None = None) -> nn.Module:
+def build(config: Config, adaptation: OnlineAdaptation | None = None) -> models.Model:
     """The model of a recipe, with new weights.
 
     Args:
@@ -147,8 +203,6 @@ def _adaptation(config: Config) -> OnlineAdaptation | None:
 
 def _is_child() -> bool:
     """Whether this is one of the processes that the first one started."""
-    import os
-
     return os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("NODE_RANK", "0") != "0"
 
 
@@ -175,20 +229,19 @@ def _compare(run: Path, own: dict[str, Any]) -> None:
     raise UserError(f"train: {run} has a run with {what}; choose another folder with --run, or start over with --fresh.")
 
 
-def _header(config: Config, heard: Material, command: str, counters: Any, steps: int) -> dict[str, Any]:
+def _header(config: Config, heard: Material, command: str, learned: dict[str, Any]) -> dict[str, Any]:
     """What stands beside the weights: trained on what, how, how well."""
     training = {
-        "steps": counters.best_step or steps,
+        "steps": learned["steps"],
         "batch": config.batch,
-        "seconds": round(counters.seconds, 1),
+        "seconds": round(learned["seconds"], 1),
         "songs": {kind: list(names) for kind, names in heard.songs.items()},
         "hold_out": list(config.data.hold_out),
     }
-    validation = {"loss": counters.best, **counters.scores} if counters.best_step else {}
     return {
         "data": list(config.data.licences) or [{"name": "not stated", "licence": "not stated", "origin": "not stated"}],
         "licence": config.licence,
         "command": command,
         "seed": config.seed,
-        "scores": {"validation": validation, "training": training},
+        "scores": {"validation": learned["validation"], "training": training},
     }
