@@ -11,7 +11,9 @@ from benchmarks.comparison.systems import NAMES, SYSTEMS
 FILE = click.Path(path_type=Path)
 
 
-@click.command(help=f"Train and measure the systems named, or all: {', '.join(NAMES)}. Called again, it goes on where it stopped.")
+@click.command(
+    help=f"Train and measure the systems named, or all: {', '.join(NAMES)}. Called again, it goes on where it stopped."
+)
 @click.option("--data", multiple=True, required=True, type=FILE, metavar="DIR", help="Songs; repeat for more.")
 @click.option("--out", type=FILE, default=Path("runs/comparison"), show_default=True, help="Folder of trainings and results.")
 @click.option("--only", multiple=True, type=click.Choice(NAMES), metavar="NAME", help="Some systems only; repeat for more.")

@@ -9,15 +9,15 @@ from mixing.evaluation.table import cell, heading, spread
 
 INTRO = """# The mixing systems compared
 
-Written by `make comparison`: every system on the same songs, which none has heard in training, each trained one on the same excerpts
-in the same order and for the same number of steps, its weights chosen on a third set of songs. Less is better everywhere. In
-brackets 95 % intervals of the mean, by a bootstrap over works (excerpts of one song count as one); **bold** is the least mean of a
-column, which need not be the best: look at the intervals and at the tests.
+Written by `make comparison`: every system on the same songs, which none has heard in training, each trained one on the same
+excerpts in the same order and for the same number of steps, its weights chosen on a third set of songs. Less is better everywhere.
+In brackets 95 % intervals of the mean, by a bootstrap over works (excerpts of one song count as one); **bold** is the least mean of
+a column, which need not be the best: look at the intervals and at the tests.
 """
 REMARKS = """
 What to keep in mind: systems that set faders and pans also learned from true settings where those are known (a parameter loss),
-which networks from waveform to waveform cannot. The plain sum *is* the target of productions whose stems were bounced at mix level;
-rendered songs have a composer's balance to be found. A short training on two CPU cores is no system at its best.
+which networks from waveform to waveform cannot. The plain sum *is* the target of productions whose stems were bounced at mix
+level; rendered songs have a composer's balance to be found. A short training on two CPU cores is no system at its best.
 """
 
 
@@ -38,7 +38,7 @@ def page(results: Sequence[Result], budget: Budget, against: str = "sum") -> str
         cells = [cell(result.title), _count(result.parameters), _time(result.seconds)]
         for m in metrics:
             one = found[m.name].get(result.name)
-            text = spread(one) if one else "–"
+            text = spread(one) if one else "-"
             cells.append(f"**{text}**" if least.get(m.name) == result.name else text)
         lines.append(f"| {' | '.join(cells)} |")
     lines += [REMARKS, f"## Tests against {cell(whole.baseline)}", "", whole.about_tests(), ""]
@@ -54,10 +54,10 @@ def page(results: Sequence[Result], budget: Budget, against: str = "sum") -> str
 
 
 def _count(value: int | None) -> str:
-    return "–" if value is None else f"{value:,}"
+    return "-" if value is None else f"{value:,}"
 
 
 def _time(seconds: float | None) -> str:
     if seconds is None:
-        return "–"
+        return "-"
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-_DMC = {"model.embedding": 8, "model.channels": [4, 8], "model.mels": 16, "model.n_fft": 512, "model.hop": 256, "model.patch": 4096}
+_DMC = {
+    "model.embedding": 8,
+    "model.channels": [4, 8],
+    "model.mels": 16,
+    "model.n_fft": 512,
+    "model.hop": 256,
+    "model.patch": 4096,
+}
 _U_NET = {"model.levels": 3, "model.filters": 4}
 
 
@@ -37,7 +44,12 @@ def _full(gradient: str, about: str) -> System:
 def _u_net(form: str, **changes: Any) -> System:
     settings = {"model.form": form, "model.levels": None, "model.filters": 24, **changes}
     return System(
-        f"mix-wave-u-net-{form}", f"Mix-Wave-U-Net, {form} form, as large as published", None, "mix-wave-u-net-small", settings, _U_NET
+        f"mix-wave-u-net-{form}",
+        f"Mix-Wave-U-Net, {form} form, as large as published",
+        None,
+        "mix-wave-u-net-small",
+        settings,
+        _U_NET,
     )
 
 

@@ -97,7 +97,7 @@ class Config:
     model: dict[str, Any]
     data: Data = Data()
     loss: Loss = Loss()
-    optimiser: Optimiser = Optimiser()
+    optimiser: Optimiser = field(default_factory=Optimiser)
     adapt: Adapt = Adapt()
     sample_rate: float = 44100.0
     seed: int = 0

@@ -74,8 +74,8 @@ def songs_of(config: Config, folders: Sequence[str | Path]) -> tuple[DataSet, Da
     learn, choose = learn.split(config.data.validation)
     if not learn.songs:
         raise UserError(
-            f"train: of {len(found.songs)} songs in {', '.join(str(f) for f in folders)} none is left to learn from; see data.songs, "
-            "data.hold_out and data.validation."
+            f"train: of {len(found.songs)} songs in {', '.join(str(f) for f in folders)} none is left to learn from; see "
+            "data.songs, data.hold_out and data.validation."
         )
     return learn, choose, held, tuple(notes)
 

@@ -30,7 +30,13 @@ except ImportError as error:
 
 PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 # Advice on loaders and folders that are as they are on purpose, and Lightning's own use of what torch has since renamed.
-_NOISE = (".*does not have many workers", ".*exists and is not empty", ".*isinstance.treespec, LeafSpec", ".*srun", ".*sync_dist=True")
+_NOISE = (
+    ".*does not have many workers",
+    ".*exists and is not empty",
+    ".*isinstance.treespec, LeafSpec",
+    ".*srun",
+    ".*sync_dist=True",
+)
 
 
 @dataclass
@@ -72,7 +78,7 @@ class Steps(Sampler[int]):
     def __len__(self) -> int:
         return self.steps * self.share
 
-    def __iter__(self):  # noqa: ANN204
+    def __iter__(self):
         for step in range(self.epoch * self.steps, (self.epoch + 1) * self.steps):
             start = step * self.batch + self.rank * self.share
             yield from range(start, start + self.share)

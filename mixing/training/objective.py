@@ -57,8 +57,8 @@ class Objective(nn.Module):
         return loss, terms, mix
 
     def distance(self, model: nn.Module, mix: Mix, batch: Example) -> Tensor:
-        """Mean absolute error in [0, 1] of the settings that are known, 0 where none are. Beside a loss of the ear faders are compared
-        less their mean over a song: the ear sees to the level of the whole.
+        """Mean absolute error in [0, 1] of the settings that are known, 0 where none are. Beside a loss of the ear faders are
+        compared less their mean over a song: the ear sees to the level of the whole.
 
         Raises:
             UserError: a model without settings.

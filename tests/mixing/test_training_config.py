@@ -22,7 +22,9 @@ def test_defaults_and_round_trip():
 
 def test_sections_and_changes():
     settings = {"model": {"kind": "dmc"}, "loss": {"terms": {"l1": {"weight": 2}}, "parameters": 1}, "precision": 32}
-    whole = config(settings, **changes(["model.gradient=spsa", "optimiser.learning_rate=3e-3", "data.hold_out=[a*, b]", "steps=400"]))
+    whole = config(
+        settings, **changes(["model.gradient=spsa", "optimiser.learning_rate=3e-3", "data.hold_out=[a*, b]", "steps=400"])
+    )
     assert whole.loss == Loss({"l1": {"weight": 2}}, 1.0)
     assert (whole.model, whole.steps, whole.precision) == ({"kind": "dmc", "gradient": "spsa"}, 400, "32")
     assert (whole.data.hold_out, whole.optimiser.learning_rate) == (("a*", "b"), 3e-3)
@@ -53,7 +55,7 @@ def test_wrong_settings_are_one_sentence(settings, sentence):
 
 
 def test_what_is_looked_up_by_name():
-    with pytest.raises(UserError, match="^config: needs a model"):
+    with pytest.raises(UserError, match=r"^config: needs a model"):
         config({})
     for settings, sentence in (
         ({"model": {"kind": "dcm"}}, "no model of kind 'dcm'.*Did you mean 'dmc'"),

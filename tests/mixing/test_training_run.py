@@ -205,7 +205,10 @@ def test_a_loss_that_is_not_finite_is_told(trained, tmp_path):
         (["dmc-gain-pan", "--set", "steps"], "expected NAME=VALUE"),
         (["dmc-gain-pan", "--data", "nowhere-at-all"], "nowhere-at-all"),
         (["dmc-gain-pan", "--processes", "3", "--data", "x"], "a batch of 4 cannot be shared by 3 processes"),
-        (["dmc-gain-pan", "--set", "adapt.lr=0.1", "--data", "DATA"], "adapt.lr is for a model with model.gradient proxy or hybrid"),
+        (
+            ["dmc-gain-pan", "--set", "adapt.lr=0.1", "--data", "DATA"],
+            "adapt.lr is for a model with model.gradient proxy or hybrid",
+        ),
         (["dmc-full", "--gradient", "spsb", "--data", "DATA"], "spsb"),
         (["mix-wave-u-net-small", "--gradient", "spsa", "--data", "DATA"], "gradient"),
         (["mix-wave-u-net-small", "--set", "loss.parameters=1", "--data", "DATA"], "loss.parameters is for models that set"),

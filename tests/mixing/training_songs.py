@@ -10,7 +10,16 @@ from synthetic import save, stem
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {
-    "model": {"kind": "dmc", "embedding": 8, "channels": [4, 8], "mels": 16, "n_fft": 512, "hop": 256, "patch": 4096, "hidden": 16},
+    "model": {
+        "kind": "dmc",
+        "embedding": 8,
+        "channels": [4, 8],
+        "mels": 16,
+        "n_fft": 512,
+        "hop": 256,
+        "patch": 4096,
+        "hidden": 16,
+    },
     "data": {"samples": 8192, "validation": ["song2"]},
     "sample_rate": 22050,
     "loss": {"terms": {"l1": {"weight": 1.0}}},
@@ -45,5 +54,18 @@ def command(data: Path, run: Path, *more: str) -> tuple[list[str], dict[str, str
     """The command line that trains TINY, for a process of its own, and its environment."""
     recipe = run.parent / "tiny.yaml"
     recipe.write_text(json.dumps(TINY))  # JSON is YAML
-    called = [sys.executable, "-m", "mixing", "train", str(recipe), "--data", str(data), "--run", str(run), "--device", "cpu", *more]
+    called = [
+        sys.executable,
+        "-m",
+        "mixing",
+        "train",
+        str(recipe),
+        "--data",
+        str(data),
+        "--run",
+        str(run),
+        "--device",
+        "cpu",
+        *more,
+    ]
     return called, {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
