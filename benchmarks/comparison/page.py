@@ -10,9 +10,9 @@ from mixing.evaluation.table import cell, heading, spread
 INTRO = """# The mixing systems compared
 
 Written by `make comparison`: every system on the same songs, which none has heard in training, each trained one on the same
-excerpts in the same order and for the same number of steps, its weights chosen on a third set of songs. Less is better everywhere.
-In brackets 95 % intervals of the mean, by a bootstrap over works (excerpts of one song count as one); **bold** is the least mean of
-a column, which need not be the best: look at the intervals and at the tests.
+excerpts in the same order and for the same number of steps, its weights chosen on a third set of songs. Less is better. In
+brackets 95 % intervals of the mean, by a bootstrap over works (excerpts of one song count as one); **bold** is the least mean
+of a column, which need not be the best: look at the intervals and at the tests.
 """
 REMARKS = """
 What to keep in mind: systems that set faders and pans also learned from true settings where those are known (a parameter loss),

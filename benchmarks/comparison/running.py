@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ class Result:
     left_out: tuple[dict[str, Any], ...]
 
 
-def recipe(system: System, budget: Budget, songs: dict[str, Sequence[str]] | None = None) -> Config:
+def recipe(system: System, budget: Budget, songs: Mapping[str, Sequence[str]] | None = None) -> Config:
     """The settings with which a system is trained: its recipe's model, loss and optimiser; all else is the budget's.
 
     Args:
@@ -92,7 +92,7 @@ def recipe(system: System, budget: Budget, songs: dict[str, Sequence[str]] | Non
         "validation_excerpts": budget.validation_excerpts,
         "data.samples": budget.samples,
         **{f"data.{name}": value for name, value in HEARD.items()},
-        **{f"data.{name}": list(value) for name, value in (_split() | (songs or {})).items()},
+        **{f"data.{name}": list(value) for name, value in {**_split(), **(songs or {})}.items()},
     }
     if budget.tiny:
         common |= {"workers": 0, **system.short}
@@ -107,7 +107,7 @@ def run(
     out: Path,
     budget: Budget,
     *,
-    songs: dict[str, Sequence[str]] | None = None,
+    songs: Mapping[str, Sequence[str]] | None = None,
     device: str = "auto",
     tell: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True),
 ) -> list[Result]:
@@ -160,7 +160,7 @@ def table(results: Sequence[Result], against: str | None = None) -> Table:
 
 
 def _made(
-    system: System, folders: Sequence[Path], out: Path, budget: Budget, songs: dict[str, Sequence[str]] | None, device: str
+    system: System, folders: Sequence[Path], out: Path, budget: Budget, songs: Mapping[str, Sequence[str]] | None, device: str
 ) -> tuple[Mixer, tuple[int | None, float | None, int | None, str]]:
     """The mixer, and (parameters, seconds, steps, about)."""
     if system.rule is not None:
