@@ -18,12 +18,13 @@ BLIND = {"dasp.atoms": ("dasp.atoms",), "dasp.param": (), "dasp.automation": ()}
 # A package -> the only modules that may import it.
 KERNELS = tuple(f"dasp.atoms.gpu.{path.stem}" for path in (ROOT / "dasp" / "atoms" / "gpu").glob("*.py"))
 DOORS = {"pedalboard": ("dasp.blackbox",), "torchaudio": ("dasp._torchaudio",), "triton": KERNELS}
+DOORS["pytorch_lightning"] = ("mixing.training.lightning",)
 DOORS["safetensors"] = ("proxies.store", "proxies.snapshot")
 NUMERIC = {"torch", "numpy"}
 # A layer -> the extras whose packages it may import, where they are used.
 EXTRAS = {"proxies": ("train",), "mixing": ("mixing", "train")}
 # Packages that are imported under another name than they are installed by.
-IMPORTED_AS = {"PyYAML": "yaml", "lightning-fabric": "lightning_fabric"}
+IMPORTED_AS = {"PyYAML": "yaml", "pytorch-lightning": "pytorch_lightning", "lightning-fabric": "lightning_fabric"}
 LONGEST = 400
 
 
@@ -149,7 +150,7 @@ LOADED = """
 import sys
 import {package}
 optional = {{"pedalboard", "safetensors", "scipy", "torchaudio", "matplotlib", "soundfile", "click", "rich"}}
-optional |= {{"mixing", "dasp.atoms.gpu", "auraloss", "lightning_fabric", "tensorboard", "yaml", "soxr"}}
+optional |= {{"mixing", "dasp.atoms.gpu", "auraloss", "lightning_fabric", "pytorch_lightning", "tensorboard", "yaml", "soxr"}}
 optional -= {{"{package}"}}
 print(*sorted(optional & set(sys.modules)))
 print("torch" in sys.modules)

@@ -71,6 +71,12 @@ def train(
     world = processes * nodes
     if config.batch % world:
         raise UserError(f"config: a batch of {config.batch} cannot be shared by {world} processes; take a multiple of {world}.")
+    if config.validation_excerpts < world:
+        raise UserError(
+            f"config: validation_excerpts is at least the number of processes, {world}; got {config.validation_excerpts}."
+        )
+    if fresh and nodes > 1:
+        raise UserError(f"train: several nodes cannot agree on when {run} is empty; remove it, and leave --fresh out.")
     heard = material(config, folders)
     if not _is_child():
         say(heard.notes)
@@ -80,10 +86,10 @@ def train(
     if fresh and not _is_child():
         _clear(run, result)
     identity = {"config": config.as_dict(), "songs": heard.fingerprint}
-    _compare(run, identity)
-    if result.exists() and not _is_child():
-        return result
     if not _is_child():
+        _compare(run, identity)
+        if result.exists():
+            return result
         run.mkdir(parents=True, exist_ok=True)
         write_text(run / IDENTITY, json.dumps(identity, indent=1))
     torch.manual_seed(config.seed)
@@ -202,8 +208,8 @@ def _adaptation(config: Config) -> OnlineAdaptation | None:
 
 
 def _is_child() -> bool:
-    """Whether this is one of the processes that the first one started."""
-    return os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("NODE_RANK", "0") != "0"
+    """Whether this is another process of a run than the first: Lightning's own, or torchrun's."""
+    return any(os.environ.get(name, "0") != "0" for name in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
 
 
 def _clear(run: Path, result: Path) -> None:
