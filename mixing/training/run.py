@@ -72,9 +72,7 @@ def train(
     if config.batch % world:
         raise UserError(f"config: a batch of {config.batch} cannot be shared by {world} processes; take a multiple of {world}.")
     if config.validation_excerpts < world:
-        raise UserError(
-            f"config: validation_excerpts is at least the number of processes, {world}; got {config.validation_excerpts}."
-        )
+        raise UserError(f"config: validation_excerpts is at least {world}, the processes; got {config.validation_excerpts}.")
     if fresh and nodes > 1:
         raise UserError(f"train: several nodes cannot agree on when {run} is empty; remove it, and leave --fresh out.")
     heard = material(config, folders)
@@ -90,16 +88,17 @@ def train(
         _compare(run, identity)
         if result.exists():
             return result
-        run.mkdir(parents=True, exist_ok=True)
-        write_text(run / IDENTITY, json.dumps(identity, indent=1))
     torch.manual_seed(config.seed)
     adaptation = _adaptation(config)
-    model = build(config, adaptation)
+    model, objective = build(config, adaptation), Objective(config)
+    if not _is_child():  # here, where the settings are known to be right
+        run.mkdir(parents=True, exist_ok=True)
+        write_text(run / IDENTITY, json.dumps(identity, indent=1))
     if isinstance(model, Regression):
         learned = _fit(model, heard)
     else:
         where = {"processes": processes, "nodes": nodes, "device": device, "quiet": quiet}
-        learned = _descend(model, config, heard, run, adaptation, **where)
+        learned = _descend(model, objective, config, heard, run, adaptation, **where)
     if learned is not None:
         models.save(result, model, _header(config, heard, command, learned))
     return result
@@ -127,6 +126,7 @@ def _fit(model: Regression, heard: Material) -> dict[str, Any]:
 
 def _descend(
     model: models.Model,
+    objective: Objective,
     config: Config,
     heard: Material,
     run: Path,
@@ -148,7 +148,7 @@ def _descend(
         raise UserError(f"config: model: {model.kind} has no weights for gradient descent.")
     if processes * nodes > 1:
         normalisation.share(model)
-    module = lightning.Training(config, model, Objective(config), adaptation)
+    module = lightning.Training(config, model, objective, adaptation)
     start = lightning.newest(run)
     trainer = lightning.trainer(
         config,
