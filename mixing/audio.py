@@ -63,9 +63,9 @@ def read(path: str | Path) -> tuple[Tensor, int]:
 def read_span(path: str | Path, start: int, samples: int, rate: float | None = None) -> Tensor:
     """Read a part of a file without reading the rest; (1 or 2, T) float32.
 
-    At another rate it is the span of the resampled whole: reading starts early enough for the resampler's filter, at a sample that
-    falls on one of the new rate's. The two differ by rounding (see the tests), and so do two decodings of an MP3 that start at
-    different places.
+    At another rate it is the span of the resampled whole: reading starts early enough for the resampler's filter, at a sample
+    that falls on one of the new rate's. The two differ by rounding (see the tests), and so do two decodings of an MP3 that start
+    at different places.
 
     Args:
         path: the file.

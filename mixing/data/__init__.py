@@ -11,10 +11,11 @@ from mixing.data.draft import CHECKS, SHORT, Draft, Skip, complete
 from mixing.data.excerpts import Augment, Example, Excerpts
 from mixing.data.layouts import find, names
 from mixing.data.song import DataSet, Song, Stem
+from mixing.data.synthetic import Synthetic
 from mixing.errors import UserError
 from mixing.multitrack import Multitrack
 
-__all__ = ["Augment", "DataSet", "Example", "Excerpts", "Song", "Stem", "collate", "layouts", "load"]
+__all__ = ["Augment", "DataSet", "Example", "Excerpts", "Song", "Stem", "Synthetic", "collate", "layouts", "load"]
 
 collate = Multitrack.collate
 layouts = names
@@ -26,8 +27,8 @@ def load(root: str | Path, layout: str = "auto", *, check: str = "ends", short: 
     """The songs of a data set on disk. Only headers and the ends of files are read; `Song.read` reads the rest as it is needed.
 
     What cannot be used is skipped, song by song, and listed in `DataSet.skipped`: a song with a file that is missing, empty, cut
-    short, not audio, of more than two channels, or with samples that are not numbers. A song of which one stem is bad is skipped whole,
-    since its mix has that stem.
+    short, not audio, of more than two channels, or with samples that are not numbers. A song of which one stem is bad is skipped
+    whole, since its mix has that stem.
 
     Args:
         root: folder of the data set.

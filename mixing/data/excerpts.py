@@ -52,8 +52,9 @@ class Example:
 
     Attributes:
         multitrack: (B, N, 2, T), with its mix.
-        known: settings in human units, as `Mix.controls` has them: {"tracks": {name: (B, N)}, "buses": {name: (B,)}, ...}; NaN where
-            one is not known. "fader_db" and "pan" are a Console's: a mono stem at +3.01 dB and 0.5 plays from both sides as it is.
+        known: settings in human units, as `Mix.controls` has them: {"tracks": {name: (B, N)}, "buses": {name: (B,)}, ...}; NaN
+            where one is not known. "fader_db" and "pan" are a Console's: a mono stem at +3.01 dB and 0.5 plays from both sides as
+            it is.
         songs: for each item the song's name.
         starts: for each item the first sample, at the excerpt's rate.
     """
@@ -102,10 +103,10 @@ class Example:
 
 
 class Excerpts(Dataset):
-    """Random excerpts, as torch's DataLoader takes them: `excerpts[k]` is a Multitrack with its mix, `example(k)` has what is known too.
+    """Random excerpts, as torch's DataLoader takes them: `excerpts[k]` is a Multitrack with its mix; `example(k)` knows more.
 
-    Any k from 0 on is an excerpt, the same in every process and every run; `length` says only how many an epoch has, so item i of epoch
-    e is `excerpts[e * length + i]`. Songs are drawn evenly, whatever their length.
+    Any k from 0 on is an excerpt, the same in every process and every run; `length` says only how many an epoch has, so item i of
+    epoch e is `excerpts[e * length + i]`. Songs are drawn evenly, whatever their length.
 
     Args:
         songs: a DataSet or songs; those without a mix need `remake`.
@@ -114,9 +115,9 @@ class Excerpts(Dataset):
         seed: of every draw.
         length: of an epoch.
         augment: changes.
-        min_active_db: RMS of the mix in dBFS from which a part counts as music; the loudest of 16 draws stands where none reaches it.
+        min_active_db: RMS of the mix in dBFS from which a part counts as music; the loudest of 16 draws stands in where none does.
         min_track_db: RMS in dBFS below which a stem is left out of the excerpt: one that nobody hears has no right level.
-        track_peak_db: peak in dBFS to which every stem is brought first (Steinmetz's toolkit: -12); None leaves levels as they are.
+        track_peak_db: peak in dBFS to which every stem is brought first (Steinmetz's toolkit: -12); None leaves levels alone.
         mix_peak_db: peak in dBFS to which the mix is brought last (the same: 0); None leaves it.
         max_tracks: songs with more stems lose some at random where the mix can be made without them, and are left out elsewhere.
         remake: make the mix of songs whose settings a score says from these settings, not from the file; see `Song.sum`.
@@ -124,8 +125,8 @@ class Excerpts(Dataset):
 
     Attributes:
         songs: those that are drawn from.
-        skipped: (what, why): songs too short, with too many stems or no mix; and, in this process, songs of which a part could not be
-            read after all, or had samples that are not numbers. Another part was drawn in its place.
+        skipped: (what, why): songs too short, with too many stems or no mix; and, in this process, songs of which a part could
+            not be read after all, or had samples that are not numbers. Another part was drawn in its place.
 
     Raises:
         UserError: no song is left.
@@ -139,7 +140,7 @@ class Excerpts(Dataset):
         seed: int = 0,
         *,
         length: int = 1000,
-        augment: Augment = Augment(),  # noqa: B008  (frozen)
+        augment: Augment = Augment(),
         min_active_db: float = -60.0,
         min_track_db: float | None = None,
         track_peak_db: float | None = None,
@@ -179,23 +180,24 @@ class Excerpts(Dataset):
             raise IndexError(f"Excerpts: excerpts are numbered from 0 on; got {k}.")
         places, failures = np.random.default_rng((self.seed, k)), []
         while len(failures) < _FAILURES:
-            best: tuple[float, Song, int] | None = None
+            best: tuple[float, Song, int, Tensor] | None = None
             for _ in range(_TRIES):
                 song = self.songs[int(places.integers(len(self.songs)))]
                 start = int(places.integers(song.length(self.sample_rate) - self.samples + 1))
                 try:
-                    level = _rms_db(self._heard(song, start))
+                    mix = self._heard(song, start)
                 except UserError as error:
                     failures.append((song.name, str(error)))
                     continue
+                level = _rms_db(mix)
                 if best is None or level > best[0]:
-                    best = level, song, start
+                    best = level, song, start, mix
                 if level >= self.min_active_db:
                     break
             if best is not None:
-                _, song, start = best
+                _, song, start, mix = best
                 try:
-                    example = self._example(song, start, np.random.default_rng((self.seed, k, 1)))
+                    example = self._example(song, start, mix, np.random.default_rng((self.seed, k, 1)))
                 except UserError as error:
                     failures.append((song.name, str(error)))
                     continue
@@ -209,7 +211,9 @@ class Excerpts(Dataset):
         length = song.length(self.sample_rate)
         why = ""
         if length < self.samples:
-            why = f"is {length / self.sample_rate:.2f} s long, shorter than an excerpt of {self.samples / self.sample_rate:.2f} s."
+            why = (
+                f"is {length / self.sample_rate:.2f} s long, shorter than an excerpt of {self.samples / self.sample_rate:.2f} s."
+            )
         elif song.mix is None and not self._summed(song):
             why = "has no mix."
         elif self.max_tracks is not None and len(song.stems) > self.max_tracks and not self._summed(song):
@@ -228,20 +232,21 @@ class Excerpts(Dataset):
 
     def _heard(self, song: Song, start: int) -> Tensor:
         if song.mix is not None:
-            return song.read_mix(start, self.samples, self.sample_rate)
+            return song.read_mix(start, self.samples, self.sample_rate)[None]
         return song.sum(song.read(start, self.samples, self.sample_rate))
 
-    def _example(self, song: Song, start: int, generator: np.random.Generator) -> Example:
+    def _example(self, song: Song, start: int, mix: Tensor, generator: np.random.Generator) -> Example:
         summed = self._summed(song)
         index = self._chosen(len(song.stems), summed, generator)
-        part = song.read(start, self.samples, self.sample_rate, stems=index)
+        part = song.read(start, self.samples, self.sample_rate, stems=index, mix=False)
         if self.min_track_db is not None:
             heard = [n for n in range(len(index)) if _rms_db(part.audio[0, n]) >= self.min_track_db]
             heard = heard or [max(range(len(index)), key=lambda n: _rms_db(part.audio[0, n]))]
             index = [index[n] for n in heard]
-            part = replace(part, audio=part.audio[:, heard], channels=part.channels[:, heard], names=(_pick(part.names[0], heard),))
-        mix = song.sum(part, index) if summed else part.mix
-        assert mix is not None
+            part = replace(
+                part, audio=part.audio[:, heard], channels=part.channels[:, heard], names=(_pick(part.names[0], heard),)
+            )
+        mix = song.sum(part, index) if summed else mix
         gains, pans = (torch.tensor([[math.nan if v is None else v for v in _pick(c, index)]]) for c in song.settings())
         audio, channels = part.audio, part.channels
         folded = torch.from_numpy(generator.random(channels.shape)) < self.augment.fold

@@ -89,6 +89,7 @@ class Song:
         sample_rate: float | None = None,
         *,
         stems: Sequence[int] | None = None,
+        mix: bool = True,
     ) -> Multitrack:
         """A part of the song; nothing else is read.
 
@@ -99,6 +100,7 @@ class Song:
             samples: how many; by default to the end of the song, where an excerpt also ends.
             sample_rate: of the result in Hz, a whole number; by default the song's.
             stems: indices of those to read; by default all.
+            mix: False leaves the mix out.
 
         Returns:
             Multitrack of one song, (1, N, 2, T), with its mix where there is one. Stems that end before are silent from there.
@@ -112,8 +114,8 @@ class Song:
         chosen = self.stems if stems is None else tuple(self.stems[i] for i in stems)
         tracks = [self._stem(stem, start, wanted, rate) for stem in chosen]
         multitrack = Multitrack.from_tracks(tracks, rate, [s.name for s in chosen])
-        mix = None if self.mix is None else self.read_mix(start, wanted, rate)[None]
-        return replace(multitrack, mix=mix, notes=self.notes)
+        human = None if self.mix is None or not mix else self.read_mix(start, wanted, rate)[None]
+        return replace(multitrack, mix=human, notes=self.notes)
 
     def read_mix(self, start: int = 0, samples: int | None = None, sample_rate: float | None = None) -> Tensor:
         """A part of the mix, (2, T), as `read` counts; a mono mix plays from both sides.
@@ -124,13 +126,14 @@ class Song:
         if self.mix is None:
             raise ValueError(f"Song {self.name}: has no mix.")
         rate = float(self.sample_rate if sample_rate is None else sample_rate)
-        return _fitted(audio.read_span(self.mix, start, wanted := self._span(start, samples, rate), rate), 2, wanted)
+        wanted = self._span(start, samples, rate)
+        return _fitted(audio.read_span(self.mix, start, wanted, rate), 2, wanted)
 
     def sum(self, multitrack: Multitrack, stems: Sequence[int] | None = None) -> Tensor:
-        """What `read` gave, mixed at the known settings, (1, 2, T): every stem at its gain and pan (constant power, as a Console's).
+        """What `read` gave, mixed at the known settings, (1, 2, T): every stem at its gain and pan (constant power).
 
-        Where `unity` is true this is the song's mix. Where a score says the settings, it is that balance and not the file: sampled
-        instruments are stereo and stand where their makers put them, and the file was made of those.
+        Where `unity` is true this is the song's mix. Where a score says the settings, it is that balance and not the file:
+        sampled instruments are stereo and stand where their makers put them, and the file was made of those.
 
         Args:
             multitrack: of this song.

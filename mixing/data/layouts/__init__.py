@@ -47,4 +47,6 @@ def find(root: Path, layout: str = "auto", **options: Any) -> tuple[str, Iterato
                         f"layout {name}: no option {option!r}; it has {', '.join(known) or 'none'}.{nearest(option, known)}"
                     )
             return name, module.drafts(root, **options)
-    raise UserError(f"{root}: is laid out as none of {', '.join(names())}; put each song's stems and mix into a folder of its own.")
+    raise UserError(
+        f"{root}: is laid out as none of {', '.join(names())}; put each song's stems and mix into a folder of its own."
+    )

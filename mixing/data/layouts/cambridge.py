@@ -4,10 +4,10 @@
     root/ARTISTTITLE_Full_Preview.mp3         the engineer's mix, which the site offers apart, for some songs
     root/SONG/tracks/*.wav, root/SONG/mixes/*            as automix-toolkit sorts them
 
-A mix is looked for beside the tracks, in folders `mix`, `mixes`, `mixtures`, `previews` of the song and of the root, and in the root;
-one whose name has Full is preferred. A preview that is an MP3 begins some milliseconds late where its encoder did not write its delay
-down: a note says which songs have one. Rates are 44.1 to 96 kHz and differ within songs. Without a mix a song is for mixing, not for
-training. The group is the artist, what stands before the first underscore.
+A mix is looked for beside the tracks, in folders `mix`, `mixes`, `mixtures`, `previews` of the song and of the root, and in the
+root; one whose name has Full is preferred. A preview that is an MP3 begins some milliseconds late where its encoder did not write
+its delay down: a note says which songs have one. Rates are 44.1 to 96 kHz and differ within songs. Without a mix a song is for
+mixing, not for training. The group is the artist, what stands before the first underscore.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def drafts(root: Path) -> Iterator[Draft | Skip]:
         own = [f for place in (where, *(where / m for m in _MIXES)) for f in sounds(place) if f not in tracks]
         mix = _mix(own, [f for f in everywhere if _key(f.stem) == _key(where.name)])
         stems = tuple(Source(f.stem, _NUMBERED.sub("", f.stem), (f,)) for f in tracks)
-        late = ("the mix is an MP3 and may begin late; see `dasp match --align`.",) if mix and mix.suffix.lower() == ".mp3" else ()
+        late = (
+            ("the mix is an MP3 and may begin late; see `dasp match --align`.",) if mix and mix.suffix.lower() == ".mp3" else ()
+        )
         notes = late if mix else ("has no mix.",)
         artist = where.name.partition("_")[0]
         yield Draft(where.name, artist, stems, mix, licence="educational use (Cambridge-MT)", notes=notes)

@@ -3,9 +3,9 @@
     root[/ENST-drums-public]/drummer_{1,2,3}/audio/{hi-hat,kick,overhead_L,overhead_R,snare,tom_1,...}/NNN_KIND_STYLE_..._sticks.wav
                                                   /{dry_mix,wet_mix,accompaniment}/the same name.wav
 
-Kinds are hits, phrase, solo, minus-one and MIDI-minus-one (played to a backing, which lies in `accompaniment` and not in the mixes).
-The kits have different numbers of toms: what a drummer has no microphone for has no folder. 44.1 kHz, mono tracks, stereo mixes.
-Folder names as the public loaders of automatic mixing and drum transcription read them.
+Kinds are hits, phrase, solo, minus-one and MIDI-minus-one (played to a backing, which lies in `accompaniment` and not in the
+mixes). The kits have different numbers of toms: what a drummer has no microphone for has no folder. 44.1 kHz, mono tracks, stereo
+mixes. Folder names as the public loaders of automatic mixing and drum transcription read them.
 """
 
 from __future__ import annotations

@@ -17,7 +17,9 @@ from mixing.data.draft import Draft, Skip, Source, folders, sounds
 from mixing.errors import UserError
 
 # Names of a mix, the likeliest first.
-_MIX = tuple(re.compile(rf"(?:^|[ _.-]){word}(?:$|[ _.-]\w*$)", re.IGNORECASE) for word in ("mix", "mixture", "mixdown", "master"))
+_MIX = tuple(
+    re.compile(rf"(?:^|[ _.-]){word}(?:$|[ _.-]\w*$)", re.IGNORECASE) for word in ("mix", "mixture", "mixdown", "master")
+)
 
 
 def recognised(root: Path) -> bool:

@@ -5,10 +5,10 @@
                                      /ARTIST_TITLE_RAW/ARTIST_TITLE_RAW_SS_RR.wav      as recorded: RR of stem SS
                                      /ARTIST_TITLE_METADATA.yaml                       version 1.0
 
-Metadata of version 2.0 came apart from the audio, in the folder `medleydb/data/Metadata` of github.com/marl/medleydb: give that as
-`metadata`, or let a folder `Metadata` lie in the root. It names instruments; without it the files alone say what there is.
-As that package's `multitrack.py` has it: `mix_filename`, `stem_dir`, `raw_dir`, and `stems: {S01: {filename, instrument, component,
-raw: {R01: {filename, instrument}}}}`. Instruments are text, in some songs a list. The group is the artist.
+Metadata of version 2.0 came apart from the audio, in the folder `medleydb/data/Metadata` of github.com/marl/medleydb: give that
+as `metadata`, or let a folder `Metadata` lie in the root. It names instruments; without it the files alone say what there is.
+As that package's `multitrack.py` has it: `mix_filename`, `stem_dir`, `raw_dir`, and `stems: {S01: {filename, instrument,
+component, raw: {R01: {filename, instrument}}}}`. Instruments are text, in some songs a list. The group is the artist.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def drafts(root: Path, *, tracks: str = "raw", metadata: str | Path | None = Non
     """
     if tracks not in ("raw", "stems"):
         raise UserError(f"layout medleydb: tracks is raw or stems; got {tracks!r}.")
-    places = [Path(metadata)] if metadata is not None else [p for p in (root / "Metadata", root.parent / "Metadata") if p.is_dir()]
+    places = (
+        [Path(metadata)] if metadata is not None else [p for p in (root / "Metadata", root.parent / "Metadata") if p.is_dir()]
+    )
     for where in _candidates(root):
         if not _is_song(where):
             yield Skip(where.name, f"has neither {where.name}_RAW nor {where.name}_STEMS.")
@@ -57,7 +59,8 @@ def _song(where: Path, meta: dict[str, Any], tracks: str) -> Draft:
     kind = {"raw": ("raw_dir", "RAW"), "stems": ("stem_dir", "STEMS")}[tracks]
     folder = where / str(meta.get(kind[0]) or f"{where.name}_{kind[1]}")
     labels = _labels(meta, tracks)
-    # What the metadata name must be there: a track that is missing would be missing from the mix. What they do not name is taken too.
+    # What the metadata name must be there: a track that is missing would be missing from the mix. Others
+    # are taken too.
     files = {f.name: f for f in sounds(folder)} | {name: folder / name for name in labels}
     names = sorted(files)
     mix = where / str(meta.get("mix_filename") or f"{where.name}_MIX.wav")

@@ -3,8 +3,8 @@
     root/{train,test}/ARTIST - TITLE/{mixture,bass,drums,other,vocals}.wav
 
 44.1 kHz. The mixture is the sum of the four. The group is the artist. MUSDB18 as first published has a file
-`ARTIST - TITLE.stem.mp4` for each song: five AAC streams that libsndfile does not read. `musdbconvert root wav_root` of the package
-`musdb` (which needs ffmpeg) turns it into this layout.
+`ARTIST - TITLE.stem.mp4` for each song: five AAC streams that libsndfile does not read. `musdbconvert root wav_root` of the
+package `musdb` (which needs ffmpeg) turns it into this layout.
 """
 
 from __future__ import annotations

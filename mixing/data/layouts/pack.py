@@ -2,10 +2,10 @@
 
     root/SONG/meta.json   root/SONG/mix.ogg or mix_composer.ogg   root/SONG/stems/NN_instrument.ogg
 
-`meta.json` has "song" (excerpts of one song share it: it is the group), "licence", "mix" (what the mix is, in words) and "stems", for
-each {"file", "label" (an instrument), "composer_gain_db", "composer_pan" (-1 to 1)}, the last two where a score says them: they hold
-against stems that were turned up by `stem_gain_db` and a mix that was turned up by `mix_gain_db`. A mix described as a "unity sum" is
-the plain sum of the stems. `dasp fx-normalise` writes this layout too.
+`meta.json` has "song" (excerpts of one song share it: it is the group), "licence", "mix" (what the mix is, in words) and "stems",
+for each {"file", "label" (an instrument), "composer_gain_db", "composer_pan" (-1 to 1)}, the last two where a score says them:
+they hold against stems that were turned up by `stem_gain_db` and a mix that was turned up by `mix_gain_db`. A mix described as a
+"unity sum" is the plain sum of the stems. `dasp fx-normalise` writes this layout too.
 """
 
 from __future__ import annotations

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 
-# A name's family is the first that has one of its words. Words are regular expressions; ^ stands for the beginning of a word whose
-# end is also asked for: "bass" is found in "SubBass", "^hat" in "hat_2" and not in "that".
+# A name's family is the first that has one of its words. Words are regular expressions; ^ stands for the beginning of a word
+# whose end is also asked for: "bass" is found in "SubBass", "^hat" in "hat_2" and not in "that".
 _WORDS = {
     "kick": "kick kik ^bd bass_?drum",
     "snare": "snare ^sd ^snr rim_?shot side_?stick ^claps? ^snaps?",
     "hihat": "hi_?hat ^hats? ^hh",
     "toms": "^toms? timpani floor_?tom rack_?tom",
     "cymbals": "cymbal crash ^ride overhead ^oh[lr]? splash ^china",
-    "percussion": "perc conga bongo shaker tambourin cowbell triangle cajon djembe tabla darbuka timbale maraca guiro cabasa claves "
-    "woodblock castanet ^bells? gong",
+    "percussion": "perc conga bongo shaker tambourin cowbell triangle cajon djembe tabla darbuka timbale maraca guiro cabasa "
+    "claves woodblock castanet ^bells? gong",
     "drums": "drum beat ^kit ^rooms? ^loops? ^tops",
     "vocals": "vox vocal voice ^voc singer choir ^rap rapper ^bvs? ^singing speech speaker chant",
     "bass": "bass(?!oon) ^sub 808",
