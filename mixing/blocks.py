@@ -154,9 +154,9 @@ def overlapped(
 ) -> Iterator[Tensor]:
     """The mix that a model of waveforms makes of a song, block by block: (2, samples) each.
 
-    Each block is mixed with the samples before and after it that the model looks at (its attribute `margin`, 0 where it has none),
-    beginning at a multiple of its `multiple`, and is cross-faded with the one before. A model that looks no further gives what it
-    gives for the whole song.
+    Each block is mixed with the samples before and after it that the model looks at (its attribute `margin`, 0 where it has
+    none), beginning at a multiple of its `multiple`, and is cross-faded with the one before. A model that looks no further gives
+    what it gives for the whole song.
 
     Args:
         mixer: the model.
@@ -184,9 +184,7 @@ def overlapped(
         yield here
 
 
-def mix(
-    mixer: Any, source: Source, block: int | None = None, progress: Progress = lambda *_: None
-) -> tuple[Mix, Plan | None]:
+def mix(mixer: Any, source: Source, block: int | None = None, progress: Progress = lambda *_: None) -> tuple[Mix, Plan | None]:
     """Mix a song of any length: memory for its mix (2, T) and for one block of its tracks.
 
     Args:

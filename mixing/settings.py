@@ -15,8 +15,7 @@ from mixing.output import write_text
 
 if TYPE_CHECKING:
     from dasp import Effect
-    from mixing.mixers import Mix
-    from mixing.multitrack import Multitrack
+    from mixing.blocks import Plan, Source
     from mixing.result import MatchResult
 
 SCHEMA = "dasp-settings/1"
@@ -69,23 +68,38 @@ def of_match(result: MatchResult, channels: Iterable[int], provenance: dict[str,
     }
 
 
-def of_mix(mix: Mix, multitrack: Multitrack, output_gain_db: float, provenance: dict[str, Any]) -> Settings:
-    """What a mixer without inserts, buses or master did to the first song of a multitrack."""
-    if mix.controls is None:
-        raise ValueError("settings.of_mix: this mixer has no controls to write down.")
-    controls = mix.controls["tracks"]
+def of_plan(plan: Plan, source: Source, output_gain_db: float, provenance: dict[str, Any], notes: Iterable[str] = ()) -> Settings:
+    """What a model or a rule settled for a song.
+
+    Args:
+        plan: its settings.
+        source: the song.
+        output_gain_db: of the whole mix.
+        provenance: what wrote this: strings and numbers by name.
+        notes: sentences.
+    """
+    from mixing.result import leaves
+
+    console = plan.console
+    # In double: a control at the end of its range stays within it.
+    values = console.physical(plan.controls.map(lambda u: u.detach().cpu().double()))
     tracks = []
-    for n, name in enumerate(multitrack.names[0]):
-        values = {k: float(v[0, n]) for k, v in controls.items()}
-        tracks.append({"name": name, "channels": int(multitrack.channels[0, n]), "lag_samples": 0, "inserts": [], **values})
+    for n, name in enumerate(source.names):
+        own = {k: float(v[0, n]) for k, v in values["tracks"].items()}
+        inserts = _listed(leaves(console.track_chain), iter(own[q.name] for q in console.inserts))
+        track = {"name": name, "channels": int(source.channels[n]), "lag_samples": 0, "inserts": inserts}
+        track |= {"fader_db": own["fader_db"], "pan": own["pan"]}
+        tracks.append({**track, "sends_db": {bus: own[f"send_{bus}_db"] for bus in console.buses}})
+    of_buses = iter(float(values["buses"][q.name][0]) for q in console.bus_controls)
+    of_master = iter(float(values["master"][q.name][0]) for q in console.master_controls)
     return {
         "schema": SCHEMA,
-        "sample_rate": multitrack.sample_rate,
+        "sample_rate": source.sample_rate,
         "tracks": tracks,
-        "buses": [],
-        "master": [],
+        "buses": [{"name": n, "effects": _listed(leaves(b), of_buses)} for n, b in console.buses.items()],  # type: ignore[arg-type]
+        "master": _listed(leaves(console.master), of_master),
         "output_gain_db": output_gain_db,
-        "notes": list(multitrack.notes),
+        "notes": list(notes),
         "provenance": provenance,
     }
 

@@ -1,48 +1,86 @@
-"""`dasp mix`: a mix by one of the simplest mixers."""
+"""`dasp mix`: a mix by a model that listens to the stems, or by a rule."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mixing.commands._common import MIX, SETTINGS, check_output, peak_notes, provenance, said, say, song
+from mixing.commands._common import MIX, SETTINGS, check_output, peak_notes, provenance, said, say
 
-MODELS = ("sum", "equal-loudness", "random")
+if TYPE_CHECKING:
+    from mixing.blocks import Plan, Source
+    from mixing.mixers import Mix
 
 
-@click.command("mix", short_help="Mix stems by a simple rule.")
+@click.command("mix", short_help="Mix stems by a trained model or a rule.")
 @click.argument("stems", metavar="STEMS_DIR", type=click.Path(path_type=Path))
 @click.option("-o", "--output", metavar="OUT_DIR", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
-@click.option("--model", default="sum", show_default=True, type=click.Choice(MODELS), help="How to mix.")
+@click.option(
+    "--model", metavar="NAME", help="A shipped model, a rule, or a file of weights; by default the best that is shipped."
+)
 @click.option("--seed", default=0, show_default=True, help="Of the random mixer.")
-def command(stems: Path, output: Path, model: str, seed: int) -> None:
-    """Mix the stems in a folder: writes mix.wav (32-bit float) and settings.json.
+@click.option(
+    "--list", is_flag=True, is_eager=True, expose_value=False, callback=lambda *given: _list(*given), help="Name the models."
+)
+def command(stems: Path, output: Path, model: str | None, seed: int) -> None:
+    """Mix the stems in a folder: writes mix.wav (32-bit float) and, where the model works a console, settings.json.
 
-    sum: every stem as it is. equal-loudness: every stem at the same loudness (ITU-R BS.1770), the mix at -18 LUFS. random:
-    faders and pans drawn by --seed. A mix that would clip is turned down, and said to be.
+    The settings are in the units that people use: refine them by hand, then `dasp apply-settings`. Rules: sum (every stem as it
+    is), mono (the sum in mono), equal-loudness (every stem at the same loudness by ITU-R BS.1770, the mix at -18 LUFS), random
+    (faders and pans drawn by --seed), rules (loudness, pan by spectrum, less masking). `dasp mix --list` names the models that
+    are shipped, and what they were trained on. Songs may be of any length: they are read and mixed in blocks. A mix that would
+    clip is turned down, and said to be.
     """
     check_output(output, stems)
-    tracks = song(stems)
 
     import math
 
-    from mixing import audio, mixers, settings
+    from mixing import audio, blocks, models, settings
+    from mixing.models.model import DEFAULT
     from mixing.output import write_folder
+    from mixing.stems import Stems
 
-    kind = mixers.MODELS[model]
-    mix = kind(seed=seed) if model == "random" else kind()
-    made = mix(tracks)
+    name = model or DEFAULT
+    mixer = models.mixer(name, **({"seed": seed} if name == "random" else {}))
+    source = blocks.Folder(Stems.open(stems, getattr(mixer, "sample_rate", None)))
+    say(source.stems.notes)
+    made, plan = _mixed(mixer, source)
     peak = float(made.audio.abs().max())
     gain_db = min(0.0, -20 * math.log10(peak / 0.999)) if peak > 1 else 0.0
     sound = made.audio[0] * 10 ** (gain_db / 20)
-    about = provenance(model=model, seed=seed if model == "random" else None)
-    values = settings.of_mix(made, tracks, gain_db, about)
+    about = provenance(model=name, about=models.about(mixer), seed=seed if name == "random" else None)
+    values = None if plan is None else settings.of_plan(plan, source, gain_db, about, source.stems.notes)
 
     def save(folder: Path) -> None:
-        audio.write(folder / MIX, sound, tracks.sample_rate)
-        settings.write(folder / SETTINGS, values)
+        audio.write(folder / MIX, sound, source.sample_rate)
+        if values is not None:
+            settings.write(folder / SETTINGS, values)
 
     write_folder(output, save)
     say(peak_notes(sound, gain_db, MIX))
-    click.echo(f"wrote {said(output / MIX, sound, tracks.sample_rate)} and {SETTINGS}")
+    rest = f" and {SETTINGS}" if values is not None else f"; {name} has no settings"
+    click.echo(f"wrote {said(output / MIX, sound, source.sample_rate)}{rest}")
+    click.echo(f"by {name}: {models.about(mixer)}")
+
+
+def _mixed(mixer: Any, source: Source) -> tuple[Mix, Plan | None]:
+    """Mix, with a progress bar where there is a terminal."""
+    from mixing import blocks
+
+    hidden = not sys.stderr.isatty()
+    with click.progressbar(length=source.samples, label="mixing", file=sys.stderr, hidden=hidden) as bar:
+        return blocks.mix(mixer, source, progress=lambda done, total: bar.update(done - bar.pos))
+
+
+def _list(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from mixing import models
+
+    rules = [n for n in models.names() if n not in models.kinds()]
+    for name in (*models.shipped(), *rules):
+        click.echo(f"{name.replace('_', '-')}: {models.about(models.mixer(name))}")
+    ctx.exit()

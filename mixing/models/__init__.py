@@ -31,7 +31,7 @@ _PUBLIC = {
     "shipped": "model",
 }
 
-__all__ = ["kinds", "names", *sorted(_PUBLIC)]  # noqa: PLE0604
+__all__ = ["kinds", "names", *sorted(_PUBLIC)]
 
 
 def names() -> tuple[str, ...]:

@@ -17,8 +17,8 @@ class Controller(nn.Module):
     """Features of tracks -> controls in [0, 1]: one network for every track, which hears the track and the mean of all tracks.
 
     The post-processor of Steinmetz et al. (2021): shared weights make it equivariant to permutations, the mean makes it open to
-    any number of tracks; padding tracks are left out of the mean. A second network makes the controls of the song (buses) from the
-    mean alone. Fresh weights give controls near their start.
+    any number of tracks; padding tracks are left out of the mean. A second network makes the controls of the song (buses) from
+    the mean alone. Fresh weights give controls near their start.
 
     Args:
         features: F.

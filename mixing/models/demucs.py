@@ -11,11 +11,11 @@ from mixing.models.waveform import WaveformModel, cropped
 class Demucs(WaveformModel):
     """Demucs (Defossez, Usunier, Bottou and Bach, 2019), adapted to mixing as in the comparison of Steinmetz et al. (2021).
 
-    An encoder of strided convolutions, each followed by a gated one of size 1; two bidirectional LSTMs over the coarsest frames; a
-    decoder that mirrors the encoder and adds what comes past it. Tracks are the channels of its input and the mix is its output,
-    where the original has a mix and its sources. How the paper set its baseline is not published: sizes are Demucs's own but for
-    `channels` and `depth`, which here are small (64 and 6 in the original). Weights start scaled as there, towards a standard
-    deviation of `rescale`.
+    An encoder of strided convolutions, each followed by a gated one of size 1; two bidirectional LSTMs over the coarsest
+    frames; a decoder that mirrors the encoder and adds what comes past it. Tracks are the channels of its input and the mix is
+    its output, where the original has a mix and its sources. How the paper set its baseline is not published: sizes are Demucs's
+    own but for `channels` and `depth`, which here are small (64 and 6 in the original). Weights start scaled as there, towards a
+    standard deviation of `rescale`.
 
     The LSTMs hear the whole signal; in blocks they hear `margin` samples before and after, and the blocks are cross-faded.
 

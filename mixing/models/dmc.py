@@ -179,4 +179,3 @@ class DMC(Model):
             heard = part if heard is None else heard + part
         assert heard is not None
         return Plan(self._console("autodiff"), self.decide(heard, source.channels[None]))
-

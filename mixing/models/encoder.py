@@ -126,7 +126,7 @@ class LogMelEncoder(nn.Module):
         self.output = nn.Linear(channels[-1] * rows, embedding)
 
     def log_mel(self, patches: Tensor) -> Tensor:
-        """Patches (P, samples) -> (P, mels, frames): 10 log10 of the mel power over the patch's mean, over 20, from -4 upwards."""
+        """Patches (P, samples) -> (P, mels, frames): the level over the patch's mean in units of 20 dB, from -4 upwards."""
         assert isinstance(self.bank, Tensor) and isinstance(self.window, Tensor)
         power = torch.stft(patches, self.n_fft, self.hop, window=self.window, center=False, return_complex=True).abs().square()
         mel = self.bank @ power

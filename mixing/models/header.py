@@ -17,8 +17,8 @@ def checked(header: Mapping[str, Any]) -> dict[str, Any]:
     """A header as a file holds it.
 
     Args:
-        header: `model` ("kind" and settings), `data` (a list of {"name", "licence", "origin"} of what was trained on), `licence` of
-            the weights, `command` that trains them again, `seed`, and where there are any `scores` (numbers by name, nested).
+        header: `model` ("kind" and settings), `data` (a list of {"name", "licence", "origin"} of what was trained on), `licence`
+            of the weights, `command` that trains them again, `seed`, and where there are any `scores` (numbers by name, nested).
 
     Raises:
         ValueError: an entry is missing, unknown, or not what it should be; the message names it.

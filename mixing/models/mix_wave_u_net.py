@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from mixing.models.waveform import WaveformModel, joined
 
 FORMS = ("official", "toolkit")
-_SIZES = {"official": {"levels": 10, "down": 15, "up": 5, "output": 1}, "toolkit": {"levels": 12, "down": 13, "up": 13, "output": 5}}
+_SIZES = {
+    "official": {"levels": 10, "down": 15, "up": 5, "output": 1},
+    "toolkit": {"levels": 12, "down": 13, "up": 13, "output": 5},
+}
 
 
 class MixWaveUNet(WaveformModel):
@@ -17,8 +19,8 @@ class MixWaveUNet(WaveformModel):
     Two forms are published. "official", the authors' own: convolutions without padding, so that every sample of the mix is made
     from real context; each level drops every second sample, and comes back by linear interpolation; LeakyReLU. Some 6.18 million
     parameters for 8 mono tracks. "toolkit", that of automix-toolkit (Steinmetz et al., 2022): padded convolutions with batch
-    normalisation and PReLU; each level halves the rate by a convolution of stride 2, and comes back by repeating samples. Some 17.8
-    million. In both the input joins in once more before the last convolution, which is linear.
+    normalisation and PReLU; each level halves the rate by a convolution of stride 2, and comes back by repeating samples. Some
+    17.8 million. In both the input joins in once more before the last convolution, which is linear.
 
     Sizes left out (None) are those of the form as published.
 
@@ -53,27 +55,26 @@ class MixWaveUNet(WaveformModel):
         if even:
             raise ValueError(f"MixWaveUNet: {even[0]} is the size of a kernel and odd; got {sizes[even[0]]}.")
         levels, self.valid = sizes["levels"], form == "official"
-        inputs, outwards = tracks * track_channels, 0 if self.valid else None
+        inputs, down, up = tracks * track_channels, sizes["down"], sizes["up"]
         widths = [filters * (level + 1) for level in range(levels + 1)]
-        encoder, decoder = [], []
+        ways = list(zip((inputs, *widths), widths[:levels], strict=False))
+        back = list(reversed(range(levels)))
         if self.valid:
-            for before, width in zip((inputs, *widths), widths[:levels], strict=False):
-                encoder.append(nn.Sequential(_convolution(before, width, sizes["down"], outwards), nn.LeakyReLU(0.2)))
-            middle = nn.Sequential(_convolution(widths[-2], widths[-1], sizes["down"], outwards), nn.LeakyReLU(0.2))
-            for level in reversed(range(levels)):
-                both = widths[level + 1] + widths[level]
-                decoder.append(nn.Sequential(_convolution(both, widths[level], sizes["up"], outwards), nn.LeakyReLU(0.2)))
+            encoder = [_leaky(before, width, down) for before, width in ways]
+            middle = _leaky(widths[-2], widths[-1], down)
+            decoder = [_leaky(widths[level + 1] + widths[level], widths[level], up) for level in back]
         else:
-            for before, width in zip((inputs, *widths), widths[:levels], strict=False):
-                encoder.append(_normalised(before, width, sizes["down"]))
-            self.halve = nn.ModuleList(_convolution(w, w, sizes["down"], stride=2) for w in widths[:levels])
-            middle = nn.Conv1d(widths[levels - 1], widths[levels - 1], 1)
-            for level in reversed(range(levels)):
-                decoder.append(_normalised(2 * widths[level], widths[max(level - 1, 0)], sizes["up"]))
+            encoder = [_normalised(before, width, down) for before, width in ways]
+            self.halve = nn.ModuleList(nn.Conv1d(w, w, down, 2, down // 2) for w in widths[:levels])
+            middle = nn.Conv1d(widths[-2], widths[-2], 1)
+            decoder = [_normalised(2 * widths[level], widths[max(level - 1, 0)], up) for level in back]
         self.encoder, self.middle, self.decoder = nn.ModuleList(encoder), middle, nn.ModuleList(decoder)
-        self.output = _convolution(filters + inputs, 2, sizes["output"], outwards)
+        last = sizes["output"]
+        self.output = nn.Conv1d(filters + inputs, 2, last, padding=0 if self.valid else last // 2)
         self.multiple = 1 << levels
-        reach = self._surplus(sizes) // 2 if self.valid else (2 * sizes["down"] + sizes["up"]) * self.multiple // 2 + sizes["output"]
+        reach = (
+            self._surplus(sizes) // 2 if self.valid else (2 * sizes["down"] + sizes["up"]) * self.multiple // 2 + sizes["output"]
+        )
         self.margin = -(-reach // self.multiple) * self.multiple
 
     def _surplus(self, sizes: dict[str, int]) -> int:
@@ -134,9 +135,10 @@ class MixWaveUNet(WaveformModel):
         return cls(tracks, track_channels, sample_rate, "official", levels=8, filters=16)
 
 
-def _convolution(inputs: int, outputs: int, kernel: int, padding: int | None = None, stride: int = 1) -> nn.Conv1d:
-    return nn.Conv1d(inputs, outputs, kernel, stride, kernel // 2 if padding is None else padding)
+def _leaky(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv1d(inputs, outputs, kernel), nn.LeakyReLU(0.2))
 
 
 def _normalised(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    return nn.Sequential(_convolution(inputs, outputs, kernel), nn.BatchNorm1d(outputs), nn.PReLU(outputs))
+    convolution = nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2)
+    return nn.Sequential(convolution, nn.BatchNorm1d(outputs), nn.PReLU(outputs))

@@ -20,10 +20,10 @@ _STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
 class Regression(Model):
-    """Ridge regression of fader and pan from 17 features of a track, their distance from the song's mean, and the number of tracks.
+    """Ridge regression of fader and pan from features of a track, their distance from the song's mean, and the number of tracks.
 
     The kind of system that came before neural networks (see Moffat and Sandler, 2019, on machine learning of mixing levels). The
-    features are those of `mixing.models.track_features`; the regression is scikit-learn's, and its few numbers are kept as any
+    17 features are those of `mixing.models.track_features`; the regression is scikit-learn's, and its few numbers are kept as any
     model's weights are. Fresh weights give the plain sum.
 
     Args:
@@ -80,7 +80,9 @@ class Regression(Model):
             source = Whole(multitrack)
             count = len(source.channels)
             if tuple(fader_db.shape) != (count,) or tuple(pan.shape) != (count,):
-                raise ValueError(f"Regression: faders and pans of {count} tracks; got {tuple(fader_db.shape)}, {tuple(pan.shape)}.")
+                raise ValueError(
+                    f"Regression: faders and pans of {count} tracks; got {tuple(fader_db.shape)}, {tuple(pan.shape)}."
+                )
             rows = _rows(source)
             for copy in range(5):
                 moved = rows.copy()

@@ -23,17 +23,18 @@ _OCTAVE_Q = 2**0.5
 
 @dataclass(frozen=True)
 class Rules(Baseline):
-    """Rules of the literature: level by loudness, pan by spectrum with the low end in the centre, and less masking by equalisers.
+    """Rules of the literature: level by loudness, pan by spectrum with the low end in the centre, equalisers against masking.
 
     No rule asks what the instruments are. Silent tracks are left alone.
 
-    - Level: every track equally loud (Perez Gonzalez and Reiss, 2009, "Automatic gain and fader control for live mixing", with the
-      loudness of ITU-R BS.1770).
+    - Level: every track equally loud (Perez Gonzalez and Reiss, 2009, "Automatic gain and fader control for live mixing", with
+      the loudness of ITU-R BS.1770).
     - Pan: mono tracks whose spectral centroid is low stay in the centre; the higher it is, the further out a track goes, and to
       whichever side has less power so far (Perez Gonzalez and Reiss, 2010, "A real-time semiautonomous audio panning system for
       music mixing"; De Man and Reiss, 2013, "A knowledge-engineered autonomous mixing system"). Stereo tracks keep their balance.
-    - Equaliser: an octave band that is not among a track's own strongest gives way where another track has its strength and would
-      be masked, at most two bands a track (Hafezi and Reiss, 2015, "Autonomous multitrack equalization based on masking reduction").
+    - Equaliser: an octave band that is not among a track's own strongest gives way where another track has its strength and
+      would be masked, at most two bands a track (Hafezi and Reiss, 2015, "Autonomous multitrack equalization based on masking
+      reduction").
 
     Args:
         mix_lufs: loudness of the mix.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -22,8 +23,8 @@ class TrackFeatures:
     """Measures of one track.
 
     Attributes:
-        loudness_lufs: integrated, by ITU-R BS.1770, as heard (a mono track plays from both sides); -70 for what is silent or shorter
-            than 0.4 s.
+        loudness_lufs: integrated, by ITU-R BS.1770, as heard (a mono track plays from both sides); -70 for what is silent or
+            shorter than 0.4 s.
         frequency_hz, power: the mean power spectrum of the mean of both sides.
         peak: largest magnitude.
         rms: root of the mean square.
@@ -47,11 +48,11 @@ class TrackFeatures:
         """Power in ten octave bands around 31.25 Hz to 16 kHz."""
         edges = [OCTAVES_HZ[0] / 2**0.5, *(f * 2**0.5 for f in OCTAVES_HZ)]
         places = np.searchsorted(self.frequency_hz, edges)
-        return np.array([self.power[a:b].sum() for a, b in zip(places[:-1], places[1:], strict=True)])
+        return np.array([self.power[a:b].sum() for a, b in itertools.pairwise(places)])
 
     def vector(self) -> np.ndarray:
-        """Loudness, log centroid, log bandwidth, log roll-off at 85 %, flatness and crest in dB, stereo or not, octave bands in dB
-        relative to all: (17,) float64."""
+        """Loudness, log centroid, log bandwidth, log roll-off at 85 %, flatness and crest in dB, stereo or not, and octave
+        bands in dB relative to all: (17,) float64."""
         total = max(self.power.sum(), 1e-30)
         share = self.power / total
         centroid = self.centroid_hz

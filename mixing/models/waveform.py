@@ -17,9 +17,9 @@ class WaveformModel(Model):
     """Tracks in, a stereo mix out, and no settings in between. A subclass has a `process`.
 
     There are `tracks` places, each of `track_channels` channels. Tracks take them in their order; places that are left over are
-    silent. Where there are more tracks than places, tracks k, k + tracks, k + 2 tracks ... are summed into place k, as an engineer
-    would group them. With one channel a stereo track is folded to the mean of its sides; with two a mono track is in both. The
-    order of the tracks matters, and what a place is for is learned.
+    silent. Where there are more tracks than places, tracks k, k + tracks, k + 2 tracks ... are summed into place k, as an
+    engineer would group them. With one channel a stereo track is folded to the mean of its sides; with two a mono track is in
+    both. The order of the tracks matters, and what a place is for is learned.
 
     Attributes:
         margin: samples before and after a sample of the mix on which it depends; where that is unbounded, those that matter.

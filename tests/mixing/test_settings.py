@@ -10,8 +10,10 @@ import torch
 from synthetic import RATE, fake_match, listing, stem
 
 from mixing import EqualLoudness, Multitrack, Random, Sum, UserError
+from mixing.blocks import Whole
+from mixing.models import Rules
 from mixing.playback import render
-from mixing.settings import SCHEMA, of_match, of_mix, read, schema, write
+from mixing.settings import SCHEMA, of_match, of_plan, read, schema, write
 
 
 def song(count: int = 3, seconds: float = 0.6) -> Multitrack:
@@ -66,18 +68,13 @@ def test_what_was_not_recovered_is_marked(matched):
     assert len(lost(2)) == 13
 
 
-@pytest.mark.parametrize("mixer", [Sum(), EqualLoudness(), Random(5)], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("mixer", [Sum(), EqualLoudness(), Random(5), Rules()], ids=lambda m: type(m).__name__)
 def test_a_simple_mix_goes_through_the_file(tmp_path, mixer):
     tracks = song()
     mix = mixer(tracks)
-    write(tmp_path / "s.json", of_mix(mix, tracks, -1.5, {"seed": 5}))
+    source = Whole(tracks)
+    write(tmp_path / "s.json", of_plan(mixer.settle(source), source, -1.5, {"seed": 5}))
     torch.testing.assert_close(render(read(tmp_path / "s.json"), tracks), mix.audio[0] * 10 ** (-1.5 / 20), atol=1e-5, rtol=0)
-
-
-def test_a_mix_without_controls_has_no_settings():
-    tracks = song()
-    with pytest.raises(ValueError, match="no controls"):
-        of_mix(Sum(mono=True)(tracks), tracks, 0, {})
 
 
 def test_a_file_by_hand_may_leave_out_and_differ_from_track_to_track(tmp_path):
