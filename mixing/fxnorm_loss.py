@@ -72,7 +72,7 @@ class FxNormLoss(nn.Module):
 
     def weight(self, audio: Tensor) -> Tensor:
         """(B, 2, T) through the filter, as long as before."""
-        taps = self.taps.to(audio)[None, None]
+        taps = self.taps.to(audio).flip(0)[None, None]  # conv1d correlates
         if taps.shape[-1] == 1:
             return audio
         rows = nn.functional.conv1d(audio.flatten(0, 1)[:, None], taps, padding=TAPS // 2 + 1)

@@ -42,7 +42,8 @@ def build(name: str, *, sample_rate: float | None = None, **settings: Any) -> nn
     if name not in _LOSSES:
         raise ValueError(f"losses: there is no loss {name!r}; there are {', '.join(_LOSSES)}.{nearest(name, _LOSSES)}")
     cls = _LOSSES[name]
-    table = inspect.signature(cls).parameters
+    # What has no constructor of its own takes nothing, though torch's takes anything.
+    table = inspect.signature(cls).parameters if "__init__" in vars(cls) else {}
     variadic = any(p.kind is p.VAR_KEYWORD for p in table.values())
     unknown = [s for s in settings if s not in table]
     if unknown and not variadic:
