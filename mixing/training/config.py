@@ -30,6 +30,8 @@ class Data:
         validation: patterns, among the rest, of songs that choose the best weights and the end; none: the best training
             loss chooses.
         samples: length of an excerpt.
+        synthetic: share of excerpts whose mix is made by the model's own console at random settings, all of them known; the human
+            mix is then put aside. See `mixing.data.synthetic`; give `excerpts` a track_peak_db.
         excerpts: further settings of `mixing.data.excerpts.Excerpts`.
         augment: settings of `mixing.data.excerpts.Augment`; empty: none.
         licences: of the songs: {name, licence, origin} of each collection, for the weights' header.
@@ -41,6 +43,7 @@ class Data:
     hold_out: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
     samples: int = 131072
+    synthetic: float = 0.0
     excerpts: dict[str, Any] = field(default_factory=dict)
     augment: dict[str, Any] = field(default_factory=dict)
     licences: tuple[dict[str, str], ...] = ()
@@ -119,6 +122,8 @@ class Config:
                 value = getattr(value, part)
             if value < least:
                 raise ValueError(f"config: {name} is at least {least}; got {value}.")
+        if not 0 <= self.data.synthetic <= 1:
+            raise ValueError(f"config: data.synthetic is a share, 0 to 1; got {self.data.synthetic}.")
         for name, value in (("sample_rate", self.sample_rate), ("optimiser.learning_rate", self.optimiser.learning_rate)):
             if not value > 0:
                 raise ValueError(f"config: {name} is above 0; got {value}.")

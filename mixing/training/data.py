@@ -10,11 +10,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch.utils.data import Dataset
 
+from mixing.console import Console
 from mixing.data import load
 from mixing.data.excerpts import Augment, Example, Excerpts
 from mixing.data.song import DataSet, Song
+from mixing.data.synthetic import Synthetic
 from mixing.errors import UserError
 from mixing.training.config import Config
 
@@ -22,15 +25,23 @@ VALIDATION_SEED = 20_220_912  # of the excerpts that are judged: the same for ev
 
 
 class Examples(Dataset):
-    """Excerpts by number, each with what is known of how it was mixed."""
+    """Excerpts by number, each with what is known of how it was mixed.
 
-    def __init__(self, excerpts: Excerpts) -> None:
-        self.excerpts = excerpts
+    Args:
+        excerpts: human mixes.
+        synthetic: the same excerpts in mixes that a console made.
+        share: of those; which ones they are depends on their number.
+    """
+
+    def __init__(self, excerpts: Excerpts, synthetic: Synthetic | None = None, share: float = 0.0) -> None:
+        self.excerpts, self.synthetic, self.share = excerpts, synthetic, share
 
     def __len__(self) -> int:
         return len(self.excerpts)
 
     def __getitem__(self, k: int) -> Example:
+        if self.synthetic is not None and np.random.default_rng((self.excerpts.seed, k, 2)).random() < self.share:
+            return self.synthetic.example(k)
         return self.excerpts.example(k)
 
 
@@ -46,8 +57,8 @@ class Material:
         fingerprint: of the songs: another one is another run.
     """
 
-    training: Dataset
-    validation: Dataset | None
+    training: Examples
+    validation: Examples | None
     learn: tuple[Song, ...]
     songs: dict[str, tuple[str, ...]]
     notes: tuple[str, ...]
@@ -107,6 +118,28 @@ def material(config: Config, folders: Sequence[str | Path]) -> Material:
         (*notes, *(f"{what}: left out: {why}" for what, why in left_out)),
         _fingerprint(*drawn.values()),
     )
+
+
+def with_synthetic(heard: Material, config: Config, console: Console | None) -> Material:
+    """The same, with the recipe's share of synthetic mixes, of which all settings are known.
+
+    Args:
+        console: of the model.
+
+    Raises:
+        UserError: the model has none.
+    """
+    share = config.data.synthetic
+    if not share:
+        return heard
+    if console is None:
+        raise UserError("config: data.synthetic is for models that set a console; take 0.")
+
+    def mixed(examples: Examples) -> Examples:
+        excerpts = examples.excerpts
+        return Examples(excerpts, Synthetic(excerpts, console, config.seed, mix_peak_db=excerpts.mix_peak_db), share)
+
+    return replace(heard, training=mixed(heard.training))
 
 
 def _named(song: Song, patterns: Sequence[str]) -> bool:

@@ -22,7 +22,7 @@ from mixing.models.regression import Regression
 from mixing.multitrack import Multitrack
 from mixing.output import write_text
 from mixing.training.config import Config, check_names
-from mixing.training.data import Material, material
+from mixing.training.data import Material, material, with_synthetic
 from mixing.training.objective import Objective
 from proxies import normalisation
 
@@ -91,6 +91,7 @@ def train(
     torch.manual_seed(config.seed)
     adaptation = _adaptation(config)
     model, objective = build(config, adaptation), Objective(config)
+    heard = with_synthetic(heard, config, getattr(model, "player", None))
     if not _is_child():  # here, where the settings are known to be right
         run.mkdir(parents=True, exist_ok=True)
         write_text(run / IDENTITY, json.dumps(identity, indent=1))

@@ -11,7 +11,7 @@ from mixing.data import load
 from mixing.errors import UserError
 from mixing.mixers import UNITY_DB
 from mixing.training.config import config
-from mixing.training.data import material
+from mixing.training.data import material, with_synthetic
 from mixing.training.objective import Objective
 from mixing.training.run import build, train
 
@@ -101,6 +101,28 @@ def test_the_distance_to_known_settings_is_the_mean_difference_in_the_units_of_t
     known = {"tracks": {name: torch.full_like(value, torch.nan) for name, value in example.known["tracks"].items()}}
     unknown, _, _ = Objective(whole)(model, dataclasses.replace(example, known=known))
     assert float(unknown) == 0.0
+
+
+def test_synthetic_mixes_have_every_setting(data):
+    settings = {**FULL, "data": {**FULL["data"], "synthetic": 0.5, "excerpts": {"track_peak_db": -12}}}
+    whole = config(settings)
+    heard = material(whole, [data])
+    model = build(whole).eval()
+    mixed = with_synthetic(heard, whole, model.player).training
+    synthetic = [k for k in range(12) if "buses" in mixed[k].known]
+    assert 2 < len(synthetic) < 10
+    for k in range(12):
+        own, human = mixed[k], heard.training[k]
+        assert torch.equal(own.multitrack.audio, human.multitrack.audio)
+        assert torch.equal(own.multitrack.mix, human.multitrack.mix) == (k not in synthetic)
+    example = mixed[synthetic[0]]
+    controls = example.controls(model.console)
+    assert controls.tracks.isfinite().all() and controls.buses.isfinite().all()
+    with torch.no_grad():
+        made = model.player(example.multitrack, controls).audio
+    torch.testing.assert_close(made, example.multitrack.mix, rtol=1e-3, atol=1e-4)
+    with pytest.raises(UserError, match="data.synthetic is for models that set a console"):
+        with_synthetic(heard, whole, None)
 
 
 def test_regression_is_fitted_by_the_same_command(data, tmp_path):
