@@ -121,7 +121,7 @@ def test_synthetic_mixes_have_every_setting(data):
     with torch.no_grad():
         made = model.player(example.multitrack, controls).audio
     torch.testing.assert_close(made, example.multitrack.mix, rtol=1e-3, atol=1e-4)
-    with pytest.raises(UserError, match="data.synthetic is for models that set a console"):
+    with pytest.raises(UserError, match=r"data\.synthetic is for models that set a console"):
         with_synthetic(heard, whole, None)
 
 
