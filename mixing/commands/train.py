@@ -71,19 +71,23 @@ def command(
         torch.set_num_threads(threads)
     stem = Path(recipe).stem if Path(recipe).suffix else recipe
     name = re.sub(r"\W+", "-", f"{stem}-{gradient}" if gradient else stem).strip("-")
-    path = train(
-        whole,
-        data,
-        run or Path("runs") / f"{name}-{whole.seed}",
-        name=name,
-        command=retraining(recipe, data, changed),
-        processes=processes,
-        nodes=nodes,
-        device=device,
-        fresh=fresh,
-        quiet=not sys.stderr.isatty(),
-        say=say,
-    )
+    try:
+        path = train(
+            whole,
+            data,
+            run or Path("runs") / f"{name}-{whole.seed}",
+            name=name,
+            command=retraining(recipe, data, changed),
+            processes=processes,
+            nodes=nodes,
+            device=device,
+            fresh=fresh,
+            quiet=not sys.stderr.isatty(),
+            say=say,
+        )
+    except KeyboardInterrupt:
+        click.echo("dasp: interrupted; the same command goes on from the newest checkpoint.", err=True)
+        sys.exit(130)
     click.echo(f"{path}")
 
 

@@ -310,6 +310,7 @@ def trainer(
         plugins=[Whole()],
         enable_progress_bar=not quiet,
         enable_model_summary=False,
+        inference_mode=False,  # effects with derivatives of their own know torch.no_grad
     )
 
 
@@ -322,7 +323,9 @@ def _average(model: nn.Module, decay: float) -> Any:
     """The exponential moving average of a model's weights; None without a decay."""
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)).requires_grad_(False) if decay else None
+    if not decay:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True).requires_grad_(False)
 
 
 def _copied(model: nn.Module) -> dict[str, Tensor]:

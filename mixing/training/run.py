@@ -166,8 +166,10 @@ def _descend(
         trainer.fit(module, datamodule=songs, ckpt_path=start, weights_only=True)
     except FloatingPointError as error:
         raise UserError(f"{error} A lower optimiser.learning_rate, or optimiser.clip, may help.") from None
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    except SystemExit:  # Lightning's end of an interrupted run
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
     trainer.strategy.barrier()
     if not trainer.is_global_zero:
         return None
