@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraint
 BUILD := pyproject.toml constraints.txt CMakeLists.txt tools/build_backend.py $(wildcard dasp/atoms/native/*)
 STAMPS := $(VENV)/.stamps
 
-.PHONY: help demo test lint format docs gradients parity proxies proxy-study demo-record plugins bench compat clean
+.PHONY: help demo test lint format docs gradients parity proxies proxy-study demo-record plugins bench comparison compat clean
 .DEFAULT_GOAL := help
 
 help: ## what the targets are
@@ -74,6 +74,9 @@ plugins: ## fetch real third-party VST3 plugins from Debian's packages into .plu
 
 bench: ## dasp beside the field's libraries, into docs/benchmarks.md; some groups only: make bench ONLY="equalizer loss"
 	$(PYTHON) tools/bench.py $(ONLY)
+
+comparison: $(STAMPS)/dev ## train and measure all mixing systems, hours, resumable: make comparison DATA=FOLDER ARGS="--only rules"
+	$(BIN)/python -m benchmarks.comparison --data $(DATA) --json docs/comparison.json --page docs/comparison.md $(ARGS)
 
 compat: ## the whole suite beside torchaudio with the oldest and the newest torch, into docs/compat.md
 	$(PYTHON) tools/compat.py

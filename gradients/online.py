@@ -58,6 +58,7 @@ class OnlineAdaptation:
         self._generator = torch.Generator().manual_seed(seed)
         self.losses: list[float] = []
         self._students: dict[Any, _Student] = {}
+        self._waiting: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
         return f"OnlineAdaptation(lr={self.lr:g}, every={self.every}, steps={self.steps}, spread={self.spread:g})"
@@ -69,6 +70,25 @@ class OnlineAdaptation:
             KeyError: no call has met this proxy.
         """
         return {k: v.detach().clone() for k, v in self._students[_key(proxy)].state.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that was learned and how it goes on, of plain values and tensors, for a checkpoint.
+
+        Proxies have no names of their own; they stand in the order in which the strategy met them.
+        """
+        students = [student.state_dict() for student in self._students.values()] + self._waiting
+        return {"students": students, "generator": self._generator.get_state(), "losses": list(self.losses)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave. Proxies take up what they learned when they are met, in the order of then.
+
+        Raises:
+            ValueError: this object has met a proxy before.
+        """
+        if self._students:
+            raise ValueError("OnlineAdaptation: load_state_dict is for a new object; this one has met a proxy.")
+        self._generator.set_state(state["generator"])
+        self.losses, self._waiting = list(state["losses"]), list(state["students"])
 
     def follow(self, name: str, proxy: Fn, effect: Fn, x: Tensor, u: Tensor, y: Tensor, aux: dict[str, Tensor]) -> None:
         """Let the proxy learn from the effect, whose output at (x, u, **aux) is `y`, if it is its turn.
@@ -107,7 +127,10 @@ class OnlineAdaptation:
         key = _key(proxy)
         if key not in self._students:
             module = module_of(name, proxy)
-            self._students[key] = _Student(module, x.device, self.lr)
+            student = _Student(module, x.device, self.lr)
+            if self._waiting:
+                student.load_state_dict(name, self._waiting.pop(0))
+            self._students[key] = student
         return self._students[key]
 
 
@@ -136,6 +159,20 @@ class _Student:
         self.state = {**own, **{k: b.detach().to(device, copy=True) for k, b in module.named_buffers()}}
         self.leaves = list(own.values())
         self.optimiser = torch.optim.Adam(self.leaves, lr=lr)
+
+    def state_dict(self) -> dict[str, Any]:
+        state = {k: v.detach().clone() for k, v in self.state.items()}
+        return {"calls": self.calls, "state": state, "optimiser": self.optimiser.state_dict()}
+
+    def load_state_dict(self, name: str, saved: dict[str, Any]) -> None:
+        shapes, own = ({k: v.shape for k, v in s.items()} for s in (saved["state"], self.state))
+        if shapes != own:
+            raise ValueError(f"{name}: OnlineAdaptation: what was saved is of another proxy.")
+        with torch.no_grad():
+            for key, value in self.state.items():
+                value.copy_(saved["state"][key])
+        self.calls = saved["calls"]
+        self.optimiser.load_state_dict(saved["optimiser"])
 
     def run(self, state: dict[str, Tensor], x: Tensor, u: Tensor, **aux: Tensor) -> Tensor:
         cast = {k: v.to(x.dtype) if v.is_floating_point() else v for k, v in state.items()}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import difflib
 import json
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from proxies import recipe
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -192,32 +190,13 @@ class Config:
 
 
 def read(name_or_path: str | Path) -> dict[str, Any]:
-    """The settings in a YAML file, or of a shipped recipe by its name ("Compressor").
-
-    Raises:
-        ValueError: no such file or recipe, no YAML, or no mapping.
-    """
-    import yaml
-
-    path = Path(name_or_path)
-    if not path.suffix:
-        path = CONFIGS / f"{name_or_path}.yaml"
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        near = difflib.get_close_matches(str(name_or_path), shipped(), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"config: no file {name_or_path}; shipped are {', '.join(shipped())}.{hint}") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"config: {path.name} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(settings, dict):
-        raise ValueError(f"config: {path.name} holds no mapping of settings.")
-    return settings
+    """The settings in a YAML file, or of a shipped recipe by its name ("Compressor"); see `recipe.read`."""
+    return recipe.read(name_or_path, CONFIGS)
 
 
 def shipped() -> list[str]:
     """Names of the recipes that come with the package."""
-    return sorted(p.stem for p in CONFIGS.glob("*.yaml"))
+    return recipe.shipped(CONFIGS)
 
 
 def config(settings: Mapping[str, Any], **changes: Any) -> Config:
@@ -230,51 +209,7 @@ def config(settings: Mapping[str, Any], **changes: Any) -> Config:
     Raises:
         ValueError: an unknown name (the message has the nearest), or a value of the wrong kind.
     """
-    merged = json.loads(json.dumps(dict(settings)))
-    for name, value in changes.items():
-        *sections, last = name.split(".")
-        place = merged
-        for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
-                raise ValueError(f"config: {section} in {name!r} is no section.")
-        place[last] = value
+    merged = recipe.merged(settings, changes)
     if "target" not in merged:
         raise ValueError("config: needs a target, the import path of what is to be imitated: dasp:Compressor.")
-    return _section(Config, merged, "")
-
-
-def _section(cls: type, settings: Any, where: str) -> Any:
-    if not isinstance(settings, Mapping):
-        raise ValueError(f"config: {where.rstrip('.')} is a section; got {settings!r}.")
-    kinds = typing.get_type_hints(cls)
-    values = {}
-    for name, value in settings.items():
-        if name not in kinds:
-            near = difflib.get_close_matches(str(name), kinds, n=1)
-            hint = f" Did you mean {where}{near[0]}?" if near else f" There are {', '.join(kinds)}."
-            raise ValueError(f"config: no setting {where}{name}.{hint}")
-        values[name] = _value(kinds[name], value, f"{where}{name}")
-    return cls(**values)
-
-
-def _value(kind: Any, value: Any, name: str) -> Any:
-    """A value as its annotation wants it."""
-    origin, parts = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        return _section(typing.cast(type, kind), value, f"{name}.")
-    if origin is tuple and isinstance(value, list | tuple):
-        kinds = [parts[0]] * len(value) if parts[-1] is Ellipsis else list(parts)
-        if len(kinds) == len(value):
-            return tuple(_value(k, v, name) for k, v in zip(kinds, value, strict=True))
-    elif origin is Literal and str(value) in parts:
-        return str(value)
-    elif origin is dict and isinstance(value, dict):
-        return value
-    elif kind is float and isinstance(value, int | float | str) and not isinstance(value, bool):
-        with contextlib.suppress(ValueError):  # a string too: YAML 1.1 takes 1e-3, without a point, for one
-            return float(value)
-    elif isinstance(kind, type) and not isinstance(kind, types.GenericAlias) and type(value) is kind:
-        return value
-    wanted = f"one of {', '.join(map(repr, parts))}" if origin is Literal else getattr(kind, "__name__", str(kind))
-    raise ValueError(f"config: {name} is {wanted}; got {value!r}.")
+    return recipe.section(Config, merged)

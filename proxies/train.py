@@ -90,16 +90,10 @@ def _settings(
     target: str | None, recipe: str | None, settings: Sequence[str], direct: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(what the recipe says, what the command line changes in it)."""
-    import yaml
-
     from proxies.config import read, shipped
+    from proxies.recipe import changes as read_changes
 
-    changes = dict(direct)
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise ValueError(f"set: expected NAME=VALUE; got {setting!r}.")
-        changes[name] = yaml.safe_load(value)
+    changes = {**direct, **read_changes(settings)}
     if recipe is None and target is None:
         raise ValueError(f"train: needs a target such as dasp:Compressor, or --config with one of {', '.join(shipped())}.")
     if recipe is None:

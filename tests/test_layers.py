@@ -20,12 +20,18 @@ KERNELS = tuple(f"dasp.atoms.gpu.{path.stem}" for path in (ROOT / "dasp" / "atom
 DOORS = {"pedalboard": ("dasp.blackbox",), "torchaudio": ("dasp._torchaudio",), "triton": KERNELS}
 DOORS["sklearn"] = ("mixing.models.regression",)
 DOORS["librosa"] = ("mixing.evaluation._librosa",)
+DOORS["pytorch_lightning"] = ("mixing.training.lightning",)
 DOORS["safetensors"] = ("proxies.store", "proxies.snapshot")
 NUMERIC = {"torch", "numpy"}
 # A layer -> the extras whose packages it may import, where they are used.
 EXTRAS = {"proxies": ("train",), "mixing": ("evaluate", "mixing", "train")}
 # Packages that are imported under another name than they are installed by.
-IMPORTED_AS = {"PyYAML": "yaml", "lightning-fabric": "lightning_fabric", "scikit-learn": "sklearn"}
+IMPORTED_AS = {
+    "PyYAML": "yaml",
+    "lightning-fabric": "lightning_fabric",
+    "pytorch-lightning": "pytorch_lightning",
+    "scikit-learn": "sklearn",
+}
 LONGEST = 400
 
 
@@ -152,7 +158,8 @@ LOADED = """
 import sys
 import {package}
 optional = {{"pedalboard", "safetensors", "scipy", "torchaudio", "matplotlib", "soundfile", "click", "rich"}}
-optional |= {{"mixing", "dasp.atoms.gpu", "auraloss", "lightning_fabric", "sklearn", "tensorboard", "yaml", "soxr", "librosa"}}
+optional |= {{"mixing", "dasp.atoms.gpu", "auraloss", "lightning_fabric", "pytorch_lightning", "sklearn", "tensorboard", "yaml"}}
+optional |= {{"soxr", "librosa"}}
 optional -= {{"{package}"}}
 print(*sorted(optional & set(sys.modules)))
 print("torch" in sys.modules)

@@ -62,14 +62,14 @@ def parameter_loss(
 
     Args:
         controls: the estimated ones.
-        true_controls: of the same console.
+        true_controls: of the same console; NaN for what is not known, which does not count.
         mask: (B, N), which tracks are there; the others do not count.
-        relative: places of track controls that are compared after the mean over a song's tracks is taken from both: faders, where
-            the loudness of the mix as a whole is of no interest.
-        of: places of those track controls that are known; by default all are, and those of buses and master too.
+        relative: places of track controls that are compared after the mean over a song's known tracks is taken from both: faders,
+            where the loudness of the mix as a whole is of no interest.
+        of: places of those track controls that count; by default all do, and those of buses and master too.
 
     Returns:
-        a scalar: the mean over songs of the mean over a song's tracks and controls.
+        a scalar: the mean over songs and controls of the mean over a song's tracks; 0 where nothing is known.
 
     Raises:
         ValueError: shapes differ.
@@ -77,18 +77,24 @@ def parameter_loss(
     if controls.tracks.shape != true_controls.tracks.shape or mask.shape != controls.tracks.shape[:2]:
         shapes = [tuple(x.shape) for x in (controls.tracks, true_controls.tracks, mask)]
         raise ValueError(f"parameter_loss: expected track controls (B, N, P) of one shape and a mask (B, N); got {shapes}.")
-    there = mask[..., None].to(controls.tracks)
-    count = there.sum(1).clamp_min(1)
-    difference = (controls.tracks - true_controls.tracks.to(controls.tracks)) * there
+    true = true_controls.tracks.to(controls.tracks)
+    known = true.isfinite() & mask[..., None]
+    count = known.sum(1)
+    difference = torch.where(known, controls.tracks - true, 0.0)
     for place in relative:
-        column = difference[..., place : place + 1]
-        moved = (column - (column.sum(1) / count)[:, None]) * there
-        difference = torch.cat([difference[..., :place], moved, difference[..., place + 1 :]], -1)
+        column, there = difference[..., place], known[..., place]
+        moved = torch.where(there, column - column.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp_min(1), 0.0)
+        difference = difference.index_copy(2, torch.tensor([place], device=moved.device), moved[..., None])
+    parts, counts = [difference.abs().sum(1) / count.clamp_min(1)], [count > 0]
     if of is not None:
-        return (difference[..., list(of)].abs().sum(1) / count).mean()
-    parts = [difference.abs().sum(1) / count]
-    for own, true in ((controls.buses, true_controls.buses), (controls.master, true_controls.master)):
-        if own.shape != true.shape:
-            raise ValueError(f"parameter_loss: expected controls of one console; got {tuple(own.shape)} and {tuple(true.shape)}.")
-        parts.append((own - true.to(own)).abs())
-    return torch.cat(parts, 1).mean()
+        parts, counts = [parts[0][:, list(of)]], [counts[0][:, list(of)]]
+    else:
+        for own, other in ((controls.buses, true_controls.buses), (controls.master, true_controls.master)):
+            if own.shape != other.shape:
+                raise ValueError(
+                    f"parameter_loss: expected controls of one console; got {tuple(own.shape)} and {tuple(other.shape)}."
+                )
+            other = other.to(own)
+            parts.append(torch.where(other.isfinite(), own - other, 0.0).abs())
+            counts.append(other.isfinite())
+    return torch.cat(parts, 1).sum() / torch.cat(counts, 1).sum().clamp_min(1)

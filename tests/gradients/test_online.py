@@ -120,6 +120,31 @@ def test_strategy_and_effect_survive_copies_together():
     assert len(adaptation.losses) == 3
 
 
+def test_an_adaptation_goes_on_where_its_state_was_taken():
+    def drive(adaptation, proxies, calls):
+        x, u = torch.randn(2, 1, 16, generator=torch.Generator().manual_seed(2)), torch.full((2, 1), 0.4)
+        for k in range(calls):
+            for proxy in proxies:
+                adaptation.follow("box", proxy, box, x, u, box(x, u) * (1 + 0.1 * k), {})
+        return [adaptation.state(proxy)["slope"] for proxy in proxies]
+
+    pair, settings = (Wrong(), Wrong()), {"lr": 0.02, "every": 2, "spread": 0.3}
+    whole = OnlineAdaptation(**settings)
+    drive(whole, pair, 3)
+    saved = copy.deepcopy(whole.state_dict())
+    again = OnlineAdaptation(**settings)
+    again.load_state_dict(saved)
+    assert again.state_dict()["losses"] == saved["losses"] and len(again.state_dict()["students"]) == 2, "before it is used"
+    assert drive(again, pair, 4) == drive(whole, pair, 4)
+    assert again.losses == whole.losses
+    with pytest.raises(ValueError, match="has met a proxy"):
+        again.load_state_dict(saved)
+    other = OnlineAdaptation()
+    other.load_state_dict(saved)
+    with pytest.raises(ValueError, match="of another proxy"):
+        other.follow("box", nn.Linear(1, 1), box, torch.ones(1, 1, 1), torch.ones(1, 1), torch.ones(1, 1, 1), {})
+
+
 class Telling(Wrong):
     def outside(self, x, u):
         return [f"control {i} above its range" for i in range(u.shape[1]) if bool((u[:, i] > 1).any())]
