@@ -89,8 +89,7 @@ def read_span(path: str | Path, start: int, samples: int, rate: float | None = N
         period = max(0, start // up - margin)
         first = min(period * down, frames)
         last = min(-(-(start + wanted) * down // up) + margin * down, frames)
-        _seek(file, first)
-        data = file.read(last - first, dtype="float32", always_2d=True)
+        data = _part(file, first, last - first)
         _check_length(path, first + len(data), last, own)
     _check_samples(path, data)
     audio = resample(torch.from_numpy(np.ascontiguousarray(data.T)), own, new)
@@ -120,8 +119,7 @@ def probe(path: str | Path, check: str = "ends") -> Info:
         frames = int(file.frames)
         if check == "ends":
             for first in (0, max(0, frames - _ENDS)):
-                _seek(file, first)
-                data = file.read(_ENDS, dtype="float32", always_2d=True)
+                data = _part(file, first, _ENDS)
                 _check_length(path, first + len(data), min(first + _ENDS, frames), file.samplerate)
                 _check_samples(path, data)
         elif check == "all":
@@ -163,17 +161,17 @@ def _opened(path: Path) -> Iterator[Any]:
         raise UserError(f"{path}: cannot be read as audio ({reason}); give a WAV, FLAC, MP3 or OGG file.") from None
 
 
-def _seek(file: Any, frame: int) -> None:
-    """Go to a frame. libsndfile (1.2.2) misses it in the last page of an Ogg file, and anywhere in some MP3s: there it goes to one
-    before, or to the beginning, and decodes up to it."""
-    place = frame
+def _part(file: Any, first: int, frames: int) -> np.ndarray:
+    """Frames from one on, (frames, channels). libsndfile (1.2.2) goes astray when it seeks in the last page of an Ogg file, and
+    anywhere in some MP3s: there it goes to a place before and decodes up to it. An MP3 does so in one read, since soundfile seeks
+    after each: memory then is that of the file up to the part's end."""
+    place = first
     if file.format == "OGG":
-        place = min(frame, max(0, file.frames - _LAST_PAGE))
+        place = min(first, max(0, file.frames - _LAST_PAGE))
     elif file.format == "MP3" or str(file.subtype).startswith("MPEG"):
         place = 0
     file.seek(place)
-    while place < frame:
-        place += len(file.read(min(_BLOCK, frame - place), dtype="float32", always_2d=True)) or frame
+    return file.read(first - place + frames, dtype="float32", always_2d=True)[first - place :]
 
 
 def _held(file: Any) -> float:

@@ -306,7 +306,7 @@ def _filtered(sound: np.ndarray, rate: float, gain_db: np.ndarray) -> np.ndarray
     inside = np.array(BANDS_HZ) < 0.499 * rate
     hertz = np.concatenate([[0.0], np.array(BANDS_HZ)[inside], [rate / 2]])
     gains = 10 ** (gain_db[inside] / 20)
-    taps = firwin2(2 * round(_TAPS * rate / 2) + 1, hertz, np.concatenate([gains[:1], gains, gains[-1:]]), fs=rate)
+    taps = np.asarray(firwin2(2 * round(_TAPS * rate / 2) + 1, hertz, np.concatenate([gains[:1], gains, gains[-1:]]), fs=rate))
     return oaconvolve(sound, taps[None].astype(np.float32), mode="full", axes=1)[:, len(taps) // 2 :][:, : sound.shape[1]]
 
 

@@ -108,9 +108,11 @@ class Statistics:
 def _value(row: Mapping[str, Any], part: str) -> Any:
     """A part of `Features` from JSON: a finite number, or as many as there are bands, or null where it may be."""
     value, count = row[part], _PARTS[part]
-    if value is None and part not in ("loudness_lufs", "spectrum_db"):
+    if value is None:
+        if part in ("loudness_lufs", "spectrum_db"):
+            raise ValueError(f"{part} is null")
         return None
-    values = [float(v) for v in value] if count else [float(value)]
+    values = [float(v) for v in (value if count else [value])]
     if not all(map(math.isfinite, values)) or (count and len(values) != count):
         raise ValueError(f"{part} is not {count or 1} finite numbers")
     return tuple(values) if count else values[0]

@@ -57,24 +57,24 @@ class MixWaveUNet(WaveformModel):
         even = [key for key in ("down", "up", "output") if sizes[key] % 2 == 0]
         if even:
             raise ValueError(f"MixWaveUNet: {even[0]} is the size of a kernel and odd; got {sizes[even[0]]}.")
-        levels, self.valid = sizes["levels"], form == "official"
-        inputs, down, up = tracks * track_channels, sizes["down"], sizes["up"]
-        widths = [filters * (level + 1) for level in range(levels + 1)]
-        ways = list(zip((inputs, *widths), widths[:levels], strict=False))
-        back = list(reversed(range(levels)))
+        self.valid = form == "official"
+        inputs, depth, kernel_down, kernel_up = tracks * track_channels, sizes["levels"], sizes["down"], sizes["up"]
+        widths = [filters * (level + 1) for level in range(depth + 1)]
+        ways = list(zip((inputs, *widths), widths[:depth], strict=False))
+        back = list(reversed(range(depth)))
         if self.valid:
-            encoder = [_leaky(before, width, down) for before, width in ways]
-            middle = _leaky(widths[-2], widths[-1], down)
-            decoder = [_leaky(widths[level + 1] + widths[level], widths[level], up) for level in back]
+            encoder = [_leaky(before, width, kernel_down) for before, width in ways]
+            middle = _leaky(widths[-2], widths[-1], kernel_down)
+            decoder = [_leaky(widths[level + 1] + widths[level], widths[level], kernel_up) for level in back]
         else:
-            encoder = [_normalised(before, width, down) for before, width in ways]
-            self.halve = nn.ModuleList(nn.Conv1d(w, w, down, 2, down // 2) for w in widths[:levels])
+            encoder = [_normalised(before, width, kernel_down) for before, width in ways]
+            self.halve = nn.ModuleList(nn.Conv1d(w, w, kernel_down, 2, kernel_down // 2) for w in widths[:depth])
             middle = nn.Conv1d(widths[-2], widths[-2], 1)
-            decoder = [_normalised(2 * widths[level], widths[max(level - 1, 0)], up) for level in back]
+            decoder = [_normalised(2 * widths[level], widths[max(level - 1, 0)], kernel_up) for level in back]
         self.encoder, self.middle, self.decoder = nn.ModuleList(encoder), middle, nn.ModuleList(decoder)
         last = sizes["output"]
         self.output = nn.Conv1d(filters + inputs, 2, last, padding=0 if self.valid else last // 2)
-        self.multiple = 1 << levels
+        self.multiple = 1 << depth
         reach = (
             self._surplus(sizes) // 2 if self.valid else (2 * sizes["down"] + sizes["up"]) * self.multiple // 2 + sizes["output"]
         )

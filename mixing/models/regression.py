@@ -31,6 +31,11 @@ class Regression(Model):
         sample_rate: in Hz.
     """
 
+    mean: nn.Parameter
+    scale: nn.Parameter
+    weight: nn.Parameter
+    bias: nn.Parameter
+
     def __init__(self, sample_rate: float = 44100) -> None:
         super().__init__(locals())
         start = torch.tensor([UNITY_DB, 0.5])

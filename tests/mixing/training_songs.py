@@ -33,13 +33,13 @@ TINY = {
 
 
 def songs(folder: Path, count: int = 3, rate: int = 22050, seconds: float = 1.5) -> Path:
-    """Songs of three stems, mixed at known gains and pans as `meta.json` says: a folder each."""
+    """Songs of three stems, mixed at known gains and pans, of each kind of stem its own, as `meta.json` says: a folder each."""
     gains, pans = [-2.0, -9.0, 3.0], [0.0, -0.6, 0.7]
     for number in range(count):
         where, rows, parts = folder / f"song{number}", [], []
         for k in range(3):
             sound = stem(number + k, seconds, rate)
-            gain, pan = gains[(k + number) % 3], pans[(k + 2 * number) % 3]
+            gain, pan = gains[(k + number) % 3], pans[2 * (k + number) % 3]
             file = save(where / "stems" / f"{k}_stem.wav", sound, rate, "FLOAT")
             rows.append({"file": f"stems/{file.name}", "composer_gain_db": gain, "composer_pan": pan})
             angle = torch.tensor((pan + 1) * torch.pi / 4)
