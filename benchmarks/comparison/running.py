@@ -47,7 +47,7 @@ class Budget:
 SHORT = Budget(steps=2, batch=2, samples=8192, validate=2, validation_excerpts=2, seconds=2.0, tiny=True)
 # One set of excerpts for all, whatever their recipes have.
 HEARD = {
-    "augment": {"level_db": 12, "drop": 0.1, "swap": 0.5},
+    "augment": {"level_db": 12, "drop": 0.1},
     "excerpts": {"min_active_db": -40, "min_track_db": -60, "max_tracks": 12, "remake": True},
 }
 
