@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-LEAVE = ("torchaudio", "vst3", "cuda")
+LEAVE = ("torchaudio", "vst3", "cuda", "browser")
 """Markers of the tests that may be skipped: they need what this machine may not have."""
 
 
@@ -52,6 +52,17 @@ def plugins():
     except ImportError as error:
         pytest.skip(f"the third-party plugins do not load here: {error}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a window; its tests are marked `browser`, and `.ci/run` installs it."""
+    from browser import binary, launched
+
+    if binary() is None:
+        pytest.skip("there is no Chromium here: install Debian's package chromium, or name one by DASP_CHROMIUM")
+    with launched() as chromium:
+        yield chromium
 
 
 def _refuse(report):
