@@ -246,7 +246,7 @@ def compete(
         used = None
         if measure_memory and setup.memory:
             setup.progress(f"{group} {contest.name} {size.name} {work}: memory of {one.name}")
-            used = memory.rise(group, contest.name, one.name, size, work, setup.seed)
+            used = memory.rise(group, contest.name, one.name, size.name, size.shape, work, setup.seed)
         passes = cpu[one.name].median / cpu[YARDSTICK].median
         row = Row(case or size.name, work, one.name, cpu[one.name], passes, walls.get(one.name), used, note=one.note)
         outcome.rows.append(replace(row, **errors[one.name]))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -28,7 +28,7 @@ from gradients.batching import batched
 from gradients.operators import operator
 
 if TYPE_CHECKING:
-    from dasp.effect import Effect
+    from dasp.param import Param
 
 Recipe = list[tuple[str, dict[str, Any]]]
 """Pedalboard class names and their attributes, in series."""
@@ -59,19 +59,33 @@ class Host:
         raise NotImplementedError
 
 
-_classes: WeakValueDictionary[str, type[Effect]] = WeakValueDictionary()
+class Declaration(Protocol):
+    """What an effect's class says about its plugin; `dasp.Effect` documents each."""
+
+    controls: ClassVar[tuple[Param, ...]]
+    dsp: ClassVar[Callable[..., Tensor] | None]
+    plugin: ClassVar[str | Callable[..., Any] | Host | None]
+    plugin_needs_rate: ClassVar[bool]
+    links_channels: ClassVar[bool]
+    _takes: ClassVar[frozenset[str]]
+
+    @classmethod
+    def out_channels(cls, channels: int) -> int: ...
+
+
+_classes: WeakValueDictionary[str, type[Declaration]] = WeakValueDictionary()
 
 _SILENT_KEY = 1e-20  # stands for 0 in a side-chain: inaudible to the detector, yet a number that a gain can be read off
 
 
-def register(cls: type[Effect]) -> str:
+def register(cls: type[Declaration]) -> str:
     """Remember an effect's class under its import path: classes made in functions cannot be imported again."""
     key = f"{cls.__module__}:{cls.__qualname__}"
     _classes[key] = cls
     return key
 
 
-def _lookup(key: str) -> type[Effect]:
+def _lookup(key: str) -> type[Declaration]:
     if key not in _classes:
         importlib.import_module(key.partition(":")[0])
     return _classes[key]
@@ -84,7 +98,7 @@ def _asked(plugin: Any) -> frozenset[str]:
 
 
 def recipe(
-    cls: type[Effect], values: dict[str, float], sample_rate: float, settings: dict, impulse_response: np.ndarray | None
+    cls: type[Declaration], values: dict[str, float], sample_rate: float, settings: dict, impulse_response: np.ndarray | None
 ) -> Recipe:
     """The plugins of an effect at values in its controls' units, as a user of Pedalboard would write them down."""
     if isinstance(cls.plugin, str):
@@ -237,11 +251,11 @@ def _(info: Any, in_dims: tuple, *args: Any) -> tuple[Tensor, int]:
     return rises(x, values, y, along, *rest).unflatten(2, (info.batch_size, -1)), 2
 
 
-def _stages(program: str) -> list[tuple[type[Effect], dict[str, Any]]]:
+def _stages(program: str) -> list[tuple[type[Declaration], dict[str, Any]]]:
     return [(_lookup(key), settings) for key, settings in json.loads(program)]
 
 
-def _width(stages: list[tuple[type[Effect], dict[str, Any]]], channels: int) -> int:
+def _width(stages: list[tuple[type[Declaration], dict[str, Any]]], channels: int) -> int:
     """Channels behind the last effect."""
     for cls, _ in stages:
         channels = cls.out_channels(channels)
@@ -254,7 +268,7 @@ def _run(
     sidechain: Tensor | None,
     impulse_responses: Sequence[Tensor | None],
     frames: int,
-    stages: list[tuple[type[Effect], dict[str, Any]]],
+    stages: list[tuple[type[Declaration], dict[str, Any]]],
     sample_rate: float,
     then: Callable[[int, int, np.ndarray], None],
 ) -> None:
@@ -300,7 +314,7 @@ def _run(
 
 
 def _render_dsp(
-    cls: type[Effect],
+    cls: type[Declaration],
     x: Tensor,
     values: Tensor,
     sidechain: Tensor | None,
@@ -322,7 +336,7 @@ def _render_dsp(
 class _Plugin:
     """How one item of a batch runs through an effect's plugins; `hop` samples a control value, 0 for static controls."""
 
-    cls: type[Effect]
+    cls: type[Declaration]
     sample_rate: float
     settings: dict
     hop: int

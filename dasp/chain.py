@@ -16,8 +16,8 @@ from dasp.automation import per_sample
 from dasp.blackbox import Stage
 from dasp.effect import Effect
 from dasp.param import Param
-from dasp.trained import Composed
 from gradients import Strategy, Target
+from gradients.online import module_of
 
 
 class Compound(Effect):
@@ -116,7 +116,7 @@ class Compound(Effect):
         whole = super().proxy_view()
         if whole is not None or any(e.proxy_view() is None for e in self):
             return whole
-        return Composed(self)
+        return _Composed(self)
 
     @property
     def path(self) -> str:
@@ -230,3 +230,63 @@ def _joint_table(effects: tuple[Effect, ...]) -> tuple[Param, ...]:
         prefix = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", effect.name).lower() + number
         table += [q if counts[q.name] == 1 else replace(q, name=f"{prefix}_{q.name}") for q in effect.controls]
     return tuple(table)
+
+
+class _Composed:
+    """The proxies of a compound's effects as one proxy: a view of a `gradients.Target`."""
+
+    def __init__(self, compound: Compound) -> None:
+        self.compound = compound
+
+    @property
+    def key(self) -> tuple:
+        """What tells one proxy from another."""
+        return (type(self.compound), *(getattr(p, "key", p) for p in map(self._proxy, self.compound)))
+
+    def prepare(self) -> None:
+        """Load the effects' networks."""
+        for effect in self.compound:
+            self._proxy(effect)
+
+    def __call__(self, x: Tensor, u: Tensor, **aux: Any) -> Tensor:
+        def each(effect: Effect, x: Tensor, part: Tensor, **aux: Any) -> Tensor:
+            return self._proxy(effect)(x, part, **aux)
+
+        return self.compound._through(each, x, u, **aux)
+
+    def outside(self, x: Tensor, u: Tensor) -> list[str]:
+        """What of the audio, as it reaches each effect, and of the controls was not in the training of that effect's proxy."""
+        causes: list[str] = []
+
+        def each(effect: Effect, x: Tensor, part: Tensor, **aux: Any) -> Tensor:
+            proxy = self._proxy(effect)
+            ask = getattr(proxy, "outside", lambda x, u: ["its proxy does not say what it was trained on"])
+            causes.extend(f"{effect.name}: {cause}" for cause in ask(x, part))
+            return proxy(x, part)
+
+        with torch.no_grad():
+            self.compound._through(each, x, u)
+        return list(dict.fromkeys(causes))
+
+    def module(self) -> nn.Module:
+        """The effects' networks as one."""
+        return _Networks(self.compound, [module_of(e.name, self._proxy(e)) for e in self.compound])
+
+    def _proxy(self, effect: Effect) -> Callable[..., Tensor]:
+        return effect.target().view("proxy", f"a {self.compound.name}'s proxy")
+
+
+class _Networks(nn.Module):
+    def __init__(self, compound: Compound, networks: list[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.compound = (compound,)  # in a tuple: not a part of this module
+
+    def forward(self, x: Tensor, u: Tensor, **aux: Any) -> Tensor:
+        (compound,) = self.compound
+        networks = {id(effect): network for effect, network in zip(compound, self.networks, strict=True)}
+
+        def each(effect: Effect, x: Tensor, part: Tensor, **aux: Any) -> Tensor:
+            return networks[id(effect)](x, part, **aux)
+
+        return compound._through(each, x, u, **aux)

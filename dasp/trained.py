@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from dasp.param import Param
-from gradients.online import module_of
 
 if TYPE_CHECKING:
-    from dasp.chain import Compound
-    from dasp.effect import Effect
     from proxies import Network
 
 SUFFIX = ".safetensors"
@@ -125,66 +121,6 @@ class Trained:
             if device != _CPU:
                 _networks[self.reference, dtype, device] = _copied(_networks[self.reference, dtype, _CPU], dtype, device)
         return _networks[self.reference, dtype, device]
-
-
-class Composed:
-    """The proxies of a compound's effects as one proxy: a view of a `gradients.Target`."""
-
-    def __init__(self, compound: Compound) -> None:
-        self.compound = compound
-
-    @property
-    def key(self) -> tuple:
-        """What tells one proxy from another."""
-        return (type(self.compound), *(getattr(p, "key", p) for p in map(self._proxy, self.compound)))
-
-    def prepare(self) -> None:
-        """Load the effects' networks."""
-        for effect in self.compound:
-            self._proxy(effect)
-
-    def __call__(self, x: Tensor, u: Tensor, **aux: Any) -> Tensor:
-        def each(effect: Effect, x: Tensor, part: Tensor, **aux: Any) -> Tensor:
-            return self._proxy(effect)(x, part, **aux)
-
-        return self.compound._through(each, x, u, **aux)
-
-    def outside(self, x: Tensor, u: Tensor) -> list[str]:
-        """What of the audio, as it reaches each effect, and of the controls was not in the training of that effect's proxy."""
-        causes: list[str] = []
-
-        def each(effect: Effect, x: Tensor, part: Tensor, **aux: Any) -> Tensor:
-            proxy = self._proxy(effect)
-            ask = getattr(proxy, "outside", lambda x, u: ["its proxy does not say what it was trained on"])
-            causes.extend(f"{effect.name}: {cause}" for cause in ask(x, part))
-            return proxy(x, part)
-
-        with torch.no_grad():
-            self.compound._through(each, x, u)
-        return list(dict.fromkeys(causes))
-
-    def module(self) -> nn.Module:
-        """The effects' networks as one."""
-        return _Networks(self.compound, [module_of(e.name, self._proxy(e)) for e in self.compound])
-
-    def _proxy(self, effect: Effect) -> Callable[..., Tensor]:
-        return effect.target().view("proxy", f"a {self.compound.name}'s proxy")
-
-
-class _Networks(nn.Module):
-    def __init__(self, compound: Compound, networks: list[nn.Module]) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-        self.compound = (compound,)  # in a tuple: not a part of this module
-
-    def forward(self, x: Tensor, u: Tensor, **aux: Any) -> Tensor:
-        (compound,) = self.compound
-        networks = {id(effect): network for effect, network in zip(compound, self.networks, strict=True)}
-
-        def each(effect: Effect, x: Tensor, part: Tensor, **aux: Any) -> Tensor:
-            return networks[id(effect)](x, part, **aux)
-
-        return compound._through(each, x, u, **aux)
 
 
 def as_reference(proxy: Any) -> Any:

@@ -153,10 +153,16 @@ class Network(nn.Module):
         return self._fold(x, controls, after), after
 
     def outside(self, x: Tensor, controls: Tensor) -> list[str]:
-        """What of audio and controls was not in this network's training: `proxies.validity.outside`."""
+        """What of audio and controls was not in this network's training: `proxies.validity.outside`.
+
+        Raises:
+            ValueError: the network has no header.
+        """
         from proxies.validity import outside
 
-        return outside(self, x, controls)
+        if self.header is None:
+            raise ValueError(f"outside: this {self.name} has no header that says what it was trained on; load reads one.")
+        return outside(self.header, x, controls)
 
     def _fold(self, x: Tensor, controls: Tensor, state: dict[str, Any] | None) -> Tensor:
         """Check, fold groups of channels into the batch, process, unfold."""

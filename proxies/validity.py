@@ -6,31 +6,23 @@ import math
 
 from torch import Tensor
 
-from proxies.network import Network
+from proxies.header import Header
 
 MARGIN_DB = 0.5  # a peak by so much outside of the levels heard in training is no cause yet
 
 
-def outside(network: Network, x: Tensor, controls: Tensor) -> list[str]:
+def outside(header: Header, x: Tensor, controls: Tensor) -> list[str]:
     """Causes for doubt in a network's output: what of its input its training did not hold.
 
     Args:
-        network: one that `load` read.
+        header: of the network; it says what the training held.
         x: audio (B, C, T). Items that are silent throughout have no level.
         controls: (B, P) or (B, P, frames) in [0, 1]: what training covers is that range.
 
     Returns:
         sentences without values, so that the same cause is the same text at each call: controls by name, levels, channels.
         Empty if all is as in training.
-
-    Raises:
-        ValueError: the network has no header.
     """
-    header = network.header
-    if header is None:
-        raise ValueError(
-            f"outside: this {network.name} has no header that says what it was trained on; `proxies.load` reads one."
-        )
     causes = []
     low, high = controls.movedim(1, 0).flatten(1).aminmax(dim=1)
     for q, least, most in zip(header.controls, low.tolist(), high.tolist(), strict=True):
