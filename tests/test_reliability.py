@@ -3,9 +3,10 @@
 import json
 import time
 
+from click.testing import CliRunner
+
 from benchmarks.reliability.__main__ import SECTIONS, main
 from benchmarks.reliability.worker import Worker
-from click.testing import CliRunner
 
 
 def test_a_short_run_finds_no_failure(tmp_path):
