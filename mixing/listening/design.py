@@ -152,8 +152,7 @@ def design(
         raise UserError(f"--repeats {repeats}: there are only {len(songs)} songs to repeat.")
     rng = np.random.default_rng(int.from_bytes(hmac.new(key, b"repeats", hashlib.sha256).digest(), "big"))
     again = [songs[i] for i in rng.permutation(len(songs))[:repeats]]
-    listed: list[tuple[Kind, str]] = [("rated", s) for s in songs]
-    listed += [("repeat", s) for s in again]
+    kinds: dict[Kind, Sequence[str]] = {"rated": songs, "repeat": again}
 
     def page(kind: Kind, song: str) -> Page:
         def role(condition: str) -> Role:
@@ -163,7 +162,7 @@ def design(
         openly = None if reference is None else opaque(key, kind, song, reference, "open")
         return Page(opaque(key, kind, song), song, kind, tuple(sorted(stimuli, key=lambda s: s.name)), openly)
 
-    rated = sorted((page(*x) for x in listed), key=lambda p: p.name)
+    rated = sorted((page(kind, s) for kind, of in kinds.items() for s in of), key=lambda p: p.name)
     return Design(key, method, criteria, (*rated, page("training", songs[0])), everything, reference)
 
 

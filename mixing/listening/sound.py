@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -129,8 +130,9 @@ def anchor(x: np.ndarray, rate: int, cutoff_hz: float) -> np.ndarray:
 
     stop = cutoff_hz * 8 / 7
     taps, beta = kaiserord(70.0, (stop - cutoff_hz) / (rate / 2))
-    h = firwin(taps | 1, (cutoff_hz + stop) / 2, window=("kaiser", beta), fs=rate)
-    return fftconvolve(x, h[None], mode="full", axes=-1)[:, len(h) // 2 :][:, : x.shape[1]]
+    window: Any = ("kaiser", beta)
+    h = np.asarray(firwin(taps | 1, (cutoff_hz + stop) / 2, window=window, fs=rate))
+    return fftconvolve(x, h[np.newaxis], mode="full", axes=-1)[:, len(h) // 2 :][:, : x.shape[1]]
 
 
 def pcm(x: np.ndarray, bits: int, seed: bytes) -> bytes:

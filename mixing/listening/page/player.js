@@ -67,12 +67,13 @@
     };
     update();
 
-    const row = (name, ...children) => element("div", { class: "transport", role: "group", "aria-label": name }, ...children);
+    const row = (kind, name, ...children) =>
+      element("div", { class: `transport ${kind}`, role: "group", "aria-label": name }, ...children);
     const made = element(
       "section",
       { class: "card player", "aria-label": "Playback" },
-      row("Playback", button, place, time),
-      row("Loop", element("span", { class: "small muted" }, "Loop"), from, to, between, whole),
+      row("place", "Place", button, place, time),
+      row("loop", "Loop", element("span", { class: "small muted" }, "Loop"), from, to, between, whole),
     );
     return { element: made, update };
   };
