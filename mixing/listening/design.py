@@ -151,7 +151,7 @@ def design(
     if repeats > len(songs):
         raise UserError(f"--repeats {repeats}: there are only {len(songs)} songs to repeat.")
     rng = np.random.default_rng(int.from_bytes(hmac.new(key, b"repeats", hashlib.sha256).digest(), "big"))
-    again = [songs[i] for i in rng.permutation(len(songs))[:repeats]]
+    again = [songs[int(i)] for i in rng.permutation(len(songs))[:repeats]]
     kinds: dict[Kind, Sequence[str]] = {"rated": songs, "repeat": again}
 
     def page(kind: Kind, song: str) -> Page:

@@ -151,7 +151,7 @@ def read(files: Iterable[Path], key: dict[str, Any]) -> Read:
             session = read_one(file, key)
             other = next((s for s in sessions if s.participant == session.participant), None)
             if other is not None:
-                raise UserError(f"{file}: {session.participant} has already handed in {other.file}.")
+                raise UserError(f"{file}: {session.participant} has already handed in {Path(other.file).name}.")
         except UserError as error:
             refused.append((str(file), str(error).removeprefix(f"{file}: ")))
         else:

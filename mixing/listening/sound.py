@@ -146,7 +146,7 @@ def pcm(x: np.ndarray, bits: int, seed: bytes) -> bytes:
     rng = np.random.default_rng(int.from_bytes(seed, "big"))
     full = float(1 << (bits - 1))
     dithered = np.rint(x.T * full + rng.random(x.T.shape) - rng.random(x.T.shape))
-    samples = np.clip(dithered, -full, full - 1).astype("<i4")
+    samples = np.ascontiguousarray(np.clip(dithered, -full, full - 1), "<i4")
     if bits == 16:
         return samples.astype("<i2").tobytes()
     return samples.view(np.uint8).reshape(-1, 4)[:, :3].tobytes()

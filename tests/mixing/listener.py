@@ -1,5 +1,7 @@
 """A person who takes a listening test with the keyboard alone."""
 
+import csv
+import io
 import json
 
 
@@ -61,8 +63,8 @@ class Listener:
             arg=before,
         )
 
-    def rate(self, label, presses):
-        """The letter chooses the mark or slider; arrows move it."""
+    def rate(self, presses):
+        """Keys that move the mark or slider that a letter has chosen."""
         for press in presses:
             self.keys.press(press)
 
@@ -70,9 +72,11 @@ class Listener:
         """Hear everything and rate it on every scale: label -> keys."""
         if self.page.evaluate("Boolean(dasp.current.reference)"):
             self.hear("r")
-        for label in self.labels():
-            self.hear(label.lower())
-            self.rate(label, presses(label))
+        for title in self.page.evaluate("dasp.test.criteria.map(c => c.title)"):
+            self.tab_to(f"section[aria-label='{title}'] :is([role=slider], input)")
+            for label in self.labels():
+                self.hear(label.lower())
+                self.rate(presses(label))
 
     def next(self):
         self.tab_to("button.primary")
@@ -106,3 +110,78 @@ class Listener:
 
     def state(self):
         return json.loads(self.page.evaluate("JSON.stringify(dasp.state)"))
+
+
+def mixes(folder, conditions=("dmc", "sum", "human"), songs=("alpha", "beta"), seconds=3.0, rate=22050):
+    """Folders of finished mixes, a file a song, that differ in level and sound; condition -> folder."""
+    from synthetic import save, stem
+
+    for c, condition in enumerate(conditions):
+        for s, song in enumerate(songs):
+            audio = (0.2 + 0.2 * c) * stem(3 * s + c, seconds, rate, 2)
+            save(folder / condition / f"{song}.wav", audio, rate, subtype="FLOAT")
+    return {c: folder / c for c in conditions}
+
+
+def handed_in(key, name, rate, *, seconds=60.0, heard=5.0, **more):
+    """What the page would save for a listener.
+
+    Args:
+        key: of the test.
+        name: the participant's.
+        rate: (condition, criterion, page's entry of the key) -> rating.
+        seconds: on each page.
+        heard: seconds of each stimulus.
+        more: in place of what stands in the file; the digest fits it.
+    """
+    from mixing.listening.files import digest
+
+    pages = []
+    for position, (page, known) in enumerate(((n, p) for n, p in key["pages"].items() if p["kind"] != "training"), 1):
+        stimuli = [
+            {
+                "stimulus": n,
+                "label": "ABCDEFGHIJK"[i],
+                "plays": 3,
+                "heard_s": heard,
+                "ratings": {c: rate(s["condition"], c, known) for c in key["criteria"]},
+            }
+            for i, (n, s) in enumerate(known["stimuli"].items())
+        ]
+        reference = None if key["reference"] is None else {"plays": 1, "heard_s": heard}
+        entry = {"page": page, "position": position, "seconds": seconds, "comment": "", "reference": reference}
+        pages.append({**entry, "stimuli": stimuli})
+    data = {
+        "schema": "dasp-ratings/1",
+        "test": key["test"],
+        "test_digest": key["digest"],
+        "method": key["method"],
+        "participant": name,
+        "started_at": "2026-11-29T08:00:00.000Z",
+        "finished_at": "2026-11-29T08:30:00.000Z",
+        "volume_db": -3,
+        "answers": {},
+        "pages": pages,
+        **more,
+    }
+    return {**data, "digest": digest(data)}
+
+
+def invented_key(conditions=("a", "b", "c"), songs=4, method="ape", criteria=("preference",), **options):
+    """The key of a test without sounds."""
+    from mixing.listening import design
+    from mixing.listening.criteria import CRITERIA
+
+    names = [f"song {i}" for i in range(songs)]
+    made = design.design(
+        bytes(range(32)), names, conditions, method=method, criteria=tuple(CRITERIA[c] for c in criteria), **options
+    )
+    lengths = {p.name: 30.0 for p in made.pages}
+    question = {"name": "playback", "text": "With what?", "type": "choice", "options": ["headphones", "loudspeakers"]}
+    test = design.public(made, lengths, title="A test", welcome=[], questions=[question], post_url=None, rate=44100, bits=16)
+    return design.private(made, test, {s.name: {} for p in made.pages for s in p.stimuli})
+
+
+def table(file):
+    """Rows of a CSV file."""
+    return list(csv.DictReader(io.StringIO(file.read_text())))
