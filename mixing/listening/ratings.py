@@ -22,6 +22,7 @@ class Rated:
     Attributes:
         condition: what it was.
         role: "condition", "reference" or "anchor".
+        label: the letter by which this listener knew it.
         plays: how often it was played.
         heard_s: for how long.
         ratings: criterion -> 0 to 100.
@@ -29,6 +30,7 @@ class Rated:
 
     condition: str
     role: str
+    label: str
     plays: int
     heard_s: float
     ratings: dict[str, float]
@@ -202,7 +204,7 @@ def _page(who: str, page: dict[str, Any], key: dict[str, Any]) -> RatedPage:
         if sorted(s["ratings"]) != sorted(key["criteria"]):
             raise UserError(f"{who}: {s['stimulus']} is not rated by {', '.join(key['criteria'])}.")
         ratings = {c: float(s["ratings"][c]) for c in key["criteria"]}
-        stimuli[what["condition"]] = Rated(what["condition"], what["role"], s["plays"], float(s["heard_s"]), ratings)
+        stimuli[what["condition"]] = Rated(what["condition"], what["role"], s["label"], s["plays"], float(s["heard_s"]), ratings)
     if len(stimuli) < len(known["stimuli"]):
         raise UserError(f"{who}: {len(known['stimuli']) - len(stimuli)} stimuli are missing.")
     return RatedPage(known["song"], known["kind"], page["position"], float(page["seconds"]), page["comment"], stimuli)

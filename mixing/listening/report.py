@@ -117,9 +117,14 @@ class Report:
         return f"Beyond chance (p < 0.05 after Holm's correction): {'; '.join(said)}."
 
     @property
-    def comments(self) -> list[tuple[str, str, str]]:
-        """Song, listener, words."""
-        return sorted((p.song, s.participant, p.comment) for s in self.sessions for p in s.pages if p.comment)
+    def comments(self) -> list[tuple[str, str, str, str]]:
+        """Song, listener, words, and what this listener's letters were."""
+        said = []
+        for session in self.sessions:
+            for p in (p for p in session.pages if p.comment):
+                letters = sorted((x.label, x.condition) for x in p.stimuli.values())
+                said.append((p.song, session.participant, p.comment, ", ".join(f"{a} = {b}" for a, b in letters)))
+        return sorted(said)
 
     @property
     def answers(self) -> list[tuple[str, list[tuple[str, int]]]]:
@@ -209,7 +214,7 @@ class Report:
             rows = [[q, ", ".join(f"{a} ({n})" for a, n in given)] for q, given in self.answers]
             parts += _markdown(["Question", "Answers"], rows)
         if self.comments:
-            parts += ["## Comments", "", *(f"- {cell(song)}, {cell(who)}: {cell(text)}" for song, who, text in self.comments), ""]
+            parts += ["## Comments", "", *(f"- {cell(a)}, {cell(b)}: {cell(c)} ({cell(d)})" for a, b, c, d in self.comments), ""]
         if self.read.refused or self.excluded:
             parts += ["## Left out", "", *(f"- {cell(line)}" for line in self.left_out()), ""]
         parts += ["## How it was cleaned", "", *(f"- {line}" for line in self.about_rules()), ""]
@@ -258,7 +263,7 @@ def boxes(result: Result, criterion: Criterion, name: str) -> str:
     """Box plots of all ratings (Tukey's, 1.5 times the interquartile range), with the median's interval: SVG."""
     from matplotlib.cbook import boxplot_stats
 
-    picture, axes = figure(size=(7.4, 0.9 + 0.5 * len(result.centres)))
+    picture, axes = figure(size=(5.2, 0.8 + 0.42 * len(result.centres)))
     for y, x in enumerate(result.centres.values()):
         (box,) = boxplot_stats(x.ratings)
         # A deterministic jitter: golden-ratio steps, which never lie in rows.

@@ -123,8 +123,8 @@ def true_peak_db(x: np.ndarray) -> float:
 def anchor(x: np.ndarray, rate: int, cutoff_hz: float) -> np.ndarray:
     """A low-pass anchor, in time with the sound that it is made of.
 
-    BS.1534-3 asks of the one at 3.5 kHz a ripple within 0.1 dB up to there, 25 dB less at 4 kHz and 50 dB at 4.5 kHz; of the one
-    at 7 kHz the same at twice these. A linear-phase FIR filter with a Kaiser window has 70 dB from 4 kHz (8 kHz) on.
+    BS.1534 asks of the one at 3.5 kHz a ripple within 0.1 dB up to there, 25 dB less at 4 kHz and 50 dB at 4.5 kHz; the one at
+    7 kHz is the same an octave higher. A linear-phase FIR filter with a Kaiser window has 70 dB from 4 kHz (8 kHz) on.
     """
     from scipy.signal import fftconvolve, firwin, kaiserord
 

@@ -52,16 +52,14 @@ class Listener:
         self.page.wait_for_selector("button.primary")
 
     def labels(self):
-        return self.page.evaluate("dasp.pageState(dasp.current).order.map((_, i) => dasp.label(i))")
+        return self.page.evaluate("dasp.pageState(dasp.currentPage()).order.map((_, i) => dasp.label(i))")
 
     def hear(self, key):
         """Press a letter and listen until it counts."""
-        before = self.page.evaluate("Object.values(dasp.pageState(dasp.current).heard_s).reduce((a, b) => a + b, 0)")
+        heard = "Object.values(dasp.pageState(dasp.currentPage()).heard_s).reduce((a, b) => a + b, 0)"
+        before = self.page.evaluate(heard)
         self.keys.press(key)
-        self.page.wait_for_function(
-            "b => Object.values(dasp.pageState(dasp.current).heard_s).reduce((x, y) => x + y, 0) > b + dasp.test.min_heard_s",
-            arg=before,
-        )
+        self.page.wait_for_function(f"before => {heard} > before + dasp.test.min_heard_s", arg=before)
 
     def rate(self, presses):
         """Keys that move the mark or slider that a letter has chosen."""
@@ -70,7 +68,7 @@ class Listener:
 
     def fill(self, presses):
         """Hear everything and rate it on every scale: label -> keys."""
-        if self.page.evaluate("Boolean(dasp.current.reference)"):
+        if self.page.evaluate("Boolean(dasp.currentPage().reference)"):
             self.hear("r")
         for title in self.page.evaluate("dasp.test.criteria.map(c => c.title)"):
             self.tab_to(f"section[aria-label='{title}'] :is([role=slider], input)")

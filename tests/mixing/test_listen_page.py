@@ -208,7 +208,7 @@ def test_marks_are_dragged_too(ape, browser):
         page.mouse.down()
         page.mouse.move(line["x"] + line["width"] - 22, box["y"] + 20, steps=4)
         page.mouse.up()
-        kept = page.evaluate("dasp.pageState(dasp.current)")
+        kept = page.evaluate("dasp.pageState(dasp.currentPage())")
         assert kept["ratings"]["value"] == {kept["order"][0]: 100}
         assert kept["plays"][kept["order"][0]] == 1
         assert mark.get_attribute("aria-valuetext") == "100 of 100"
@@ -222,13 +222,13 @@ def test_letters_can_be_turned_off_and_are_text_where_one_types(ape, browser):
         me.ready("Training")
         me.tab_to("textarea")
         me.keys.type("a b c")
-        kept = page.evaluate("dasp.pageState(dasp.current)")
+        kept = page.evaluate("dasp.pageState(dasp.currentPage())")
         assert kept["comment"] == "a b c" and not any(kept["plays"].values())
         page.evaluate("document.querySelector('h1').focus()")
         me.tab_to("input[type=checkbox]")
         me.keys.press("Space")
         me.keys.press("a")
-        assert not any(page.evaluate("dasp.pageState(dasp.current).plays").values())
+        assert not any(page.evaluate("dasp.pageState(dasp.currentPage()).plays").values())
 
 
 SWITCHES = """

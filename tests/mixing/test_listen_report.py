@@ -279,6 +279,7 @@ def test_the_report_says_all(test_folder, dasp_command):
     assert "<img" not in html and "&lt;img" in html
     assert "//" not in html.replace("http://www.w3.org", "")
     markdown = (folder / "out" / "listening.md").read_text()
+    assert "A = " in markdown and "A = " in html, "letters of a comment are decoded"
     assert "b over a" in markdown and "headphones" in markdown and "\\<img" in markdown
 
 

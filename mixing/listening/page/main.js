@@ -8,17 +8,22 @@
     run();
   };
 
+  // The page that is heard, while one is.
+  dasp.currentPage = () => {
+    const { test, state } = dasp;
+    return state.step === "training" ? test.training : test.pages.find((p) => p.page === state.order[state.page]);
+  };
+
   const run = () => {
     const { test, state } = dasp;
     const all = test.pages.length;
     const steps = {
       welcome: () => dasp.welcome(() => go("volume")),
       volume: () => dasp.volumePage(() => go("training")),
-      training: () => dasp.ratingPage(test.training, "Training: get to know the page", "Training", 0.06, () => go("rating")),
+      training: () => dasp.ratingPage(dasp.currentPage(), "Training: get to know the page", "Training", 0.06, () => go("rating")),
       rating: () => {
-        const page = test.pages.find((p) => p.page === state.order[state.page]);
         const title = `Page ${state.page + 1} of ${all}`;
-        dasp.ratingPage(page, title, title, 0.1 + (0.85 * state.page) / all, () => {
+        dasp.ratingPage(dasp.currentPage(), title, title, 0.1 + (0.85 * state.page) / all, () => {
           state.page += 1;
           go(state.page < all ? "rating" : test.questions.length ? "questions" : "finish");
         });

@@ -61,7 +61,6 @@
 
   // page: of the test. title, where, share: for the head. leave: called when all is rated.
   dasp.ratingPage = async (page, title, where, share, leave) => {
-    dasp.current = page;
     const waiting = element("p", { class: "muted", role: "status" }, "Loading the sounds.");
     dasp.show(title, where, share, waiting);
     const kept = dasp.pageState(page);
