@@ -146,6 +146,8 @@ def _advise(made: Design, test: dict[str, Any], options: dict[str, Any]) -> None
         notes.append(f"excerpts of {options['seconds']:g} s: to judge a mix, experts want 25 to 60 s.")
     if estimated_s(test) > FATIGUE_S:
         notes.append(f"the test takes about {estimated_s(test) / 60:.0f} min; tests above 45 min tire: use fewer songs.")
+    if made.method == "mushra" and len(made.criteria) > 1:
+        notes.append("ITU-R BS.1534-3 wants one criterion a page in MUSHRA; make a test of each.")
     if made.reference is not None and test["criteria"][0]["name"] != "similarity":
         notes.append("a reference invites people to rate likeness to it; leave it out unless the task needs one.")
     say(notes)

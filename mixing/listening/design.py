@@ -192,6 +192,7 @@ def public(made: Design, lengths: dict[str, float], **settings: Any) -> dict[str
         "training": page(made.training),
         **settings,
     }
+    test["minutes"] = max(1, round(estimated_s(test) / 60))
     return {**test, "digest": digest(test)}
 
 

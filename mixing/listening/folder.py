@@ -21,7 +21,24 @@ from mixing.listening.design import Design, Page
 
 PAGE, KEY, WEBMUSHRA = "page", "key.json", "webmushra"
 AUDIO = "audio"
-SCRIPTS = ("dom", "sha256", "order", "sound", "engine", "store", "record", "player", "ape", "mushra", "rating", "steps", "main")
+SCRIPTS = (
+    "dom",
+    "sha256",
+    "order",
+    "sound",
+    "engine",
+    "store",
+    "record",
+    "player",
+    "ape",
+    "mushra",
+    "rating",
+    "welcome",
+    "volume",
+    "questions",
+    "finish",
+    "main",
+)
 _TRAINING_S = 15.0
 _SOURCE = Path(__file__).with_name("page")
 _WHEN = 1_577_836_800  # 2020-01-01: one time for all files, so that none tells when it was made

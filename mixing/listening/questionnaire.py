@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mixing.errors import UserError
-from mixing.listening.files import check, read_json, read_text
+from mixing.listening.files import canonical, check, read_json, read_text
 from mixing.settings import short
 
 _LARGEST = 1_000_000
@@ -49,6 +49,8 @@ def read(path: Path) -> list[dict[str, Any]]:
         check(str(path), questions, "questionnaire")
     else:
         questions = read_json(path, _LARGEST, "questionnaire")
+    if any("\ud800" <= c <= "\udfff" for c in canonical(questions)):
+        raise UserError(f"{path}: has half a character (an unpaired surrogate); write it anew as UTF-8.")
     names = [q["name"] for q in questions]
     for q in questions:
         if names.count(q["name"]) > 1:

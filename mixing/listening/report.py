@@ -101,10 +101,11 @@ class Report:
         if r.repeat_tolerance < 100:
             said.append(f"A listener counts whose repeated pages differ by {r.repeat_tolerance:g} at most on average.")
         if r.reference_below > 0:
-            said.append(
+            said += [
                 f"ITU-R BS.1534-3: a listener is left out who rates the hidden reference below {r.reference_below:g}, or the "
-                f"7 kHz anchor above {r.anchor_above:g}, on more than {100 * r.share:g} % of the pages."
-            )
+                f"7 kHz anchor above {r.anchor_above:g}, on more than {100 * r.share:g} % of the pages.",
+                "Songs of which more than a quarter of the listeners rate the anchor so high are spared.",
+            ]
         return said
 
     def verdict(self, criterion: str, name: Callable[[str], str] = str) -> str:

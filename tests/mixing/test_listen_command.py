@@ -224,6 +224,7 @@ def test_the_default_questions_fit_their_schema(tmp_path):
         ('[{"name": "a", "text": "A", "type": "text"}, {"name": "a", "text": "B", "type": "text"}]', "two questions are named a"),
         ('[{"name": "a", "text": "A", "type": "number", "low": 2, "high": 1}]', "not below"),
         ('{"a": 1}', "is not of type 'array'"),
+        ('[{"name": "a", "text": "\\ud800", "type": "text"}]', "half a character"),
     ],
 )
 def test_questions_that_cannot_be_asked(text, says, folders, tmp_path, refused):

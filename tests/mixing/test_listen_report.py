@@ -166,14 +166,18 @@ def test_screening_by_reference_and_anchor(tmp_path):
     ]
     once = handed_in(key, "once", lambda c, _, page: deaf[c] if page["song"] == "song 0" else good[c])
     people = read([*files, save(tmp_path, once)], key).sessions
+    more = [save(tmp_path, handed_in(key, f"more{i}", lambda c, _, page: good[c])) for i in range(3)]
+    people += read(more, key).sessions
     kept, out = clean(people, Rules(share=0.25))
-    assert [s.participant for s in kept] == ["good", "once"], "one page in five is allowed"
+    assert [s.participant for s in kept] == ["good", "once", "more0", "more1", "more2"], "one page in five is allowed"
     assert {e.participant: e.why.split(" on ")[0] for e in out} == {
         "deaf": "rates the hidden reference below 90",
         "polite": "rates the anchor 7 kHz above 90",
     }
-    assert [s.participant for s in clean(people, Rules())[0]] == ["good"], "one in five is more than 15 %"
-    assert len(clean(people, Rules().screening(mushra=False))[0]) == 4
+    assert "once" not in [s.participant for s in clean(people, Rules())[0]], "one in five is more than 15 %"
+    assert len(clean(people, Rules().screening(mushra=False))[0]) == 7
+    few = clean(people[:3], Rules(share=0.25))[0]
+    assert [s.participant for s in few] == ["good", "polite"], "where many rate the anchor high, it is the anchor's fault"
 
 
 def changed(data, change):

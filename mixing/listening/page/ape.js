@@ -6,7 +6,7 @@
   const SIZE = 44; // px, of a mark: what a finger needs
   const KEYS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10, Home: -100, End: 100 };
 
-  // page: {order, play(name), rate(criterion, name, value), value(criterion, name)}. The parts that the page works with come back.
+  // kept: what is known of the page. page: {play(name), rate(criterion, name, value)}. What the page works with comes back.
   dasp.ape = (criterion, kept, page) => {
     const ratings = kept.ratings[criterion.name];
     const marks = new Map();
@@ -100,7 +100,12 @@
       element("h2", {}, criterion.title),
       element("p", { class: "muted" }, criterion.about),
       axis,
-      element("p", { class: "ends muted small", "aria-hidden": "true" }, element("span", {}, criterion.low), element("span", {}, criterion.high)),
+      element(
+        "p",
+        { class: "ends muted small", "aria-hidden": "true" },
+        element("span", {}, criterion.low),
+        element("span", {}, criterion.high),
+      ),
     );
     const heard = (name) => {
       for (const [other, mark] of marks) mark.classList.toggle("heard", other === name);

@@ -2,22 +2,29 @@
 "use strict";
 
 (() => {
-  const FADE = 0.02; // s, of a switch
   const LEAD = 0.02; // s between a wish and its start, since the audio runs ahead of the page
-  const EDGE = 0.01; // s, fades at the ends of a loop
+  const GAP = 0.001; // s between one change and the next
+  const EDGE = 0.005; // s, fades at the ends of a loop (ITU-R BS.1534-3)
+  const GATE = 0.02; // s, fades of a start and an end
 
-  // A gain that goes from value to value in straight lines. Lines are only ever added behind the last one: taking back one that
-  // has begun is what clicks.
+  // How one sound gives way to another. APE: they cross, and the music has no hole. MUSHRA: one fades out before the other fades
+  // in, since ITU-R BS.1534-3 forbids that they cross.
+  const SWITCHES = { ape: { out: 0.02, wait: 0, in: 0.02 }, mushra: { out: 0.005, wait: 0.005, in: 0.005 } };
+
+  // From one value to another along half a period of a cosine.
+  const curve = (from, to) =>
+    Float32Array.from({ length: 65 }, (_, i) => from + (to - from) * (0.5 - 0.5 * Math.cos((Math.PI * i) / 64)));
+
+  // A gain whose changes are only ever added behind the last one: taking back one that has begun is what clicks.
   class Fader {
     constructor(context, value) {
       this.node = new GainNode(context, { gain: value });
       this.value = value;
     }
 
-    go(value, at) {
+    go(value, at, seconds) {
       if (value === this.value) return;
-      this.node.gain.setValueAtTime(this.value, at);
-      this.node.gain.linearRampToValueAtTime(value, at + FADE);
+      this.node.gain.setValueCurveAtTime(curve(this.value, value), at, seconds);
       this.value = value;
     }
   }
@@ -59,28 +66,32 @@
         this.faders.set(name, fader);
         this.sources.push(source);
       }
-      this.gate.go(1, at);
+      this.gate.go(1, at, GATE);
     }
 
     place(now) {
       return (Math.max(0, now - this.at) + this.offset) % this.length;
     }
 
-    hear(name, at) {
-      for (const [other, fader] of this.faders) fader.go(other === name ? 1 : 0, at);
+    hear(name, at, way) {
+      for (const [other, fader] of this.faders) {
+        if (other === name) fader.go(1, at + way.wait, way.in);
+        else fader.go(0, at, way.out);
+      }
     }
 
     end(at) {
-      this.gate.go(0, at);
-      this.sources.forEach((source) => source.stop(at + 2 * FADE));
+      this.gate.go(0, at, GATE);
+      this.sources.forEach((source) => source.stop(at + 2 * GATE));
       this.sources[0].addEventListener("ended", () => this.gate.node.disconnect());
     }
   }
 
   dasp.Engine = class {
-    // buffers: name -> AudioBuffer, all of one length. gain: of the locked volume, linear.
-    constructor(context, buffers, gain) {
+    // buffers: name -> AudioBuffer, all of one length. gain: of the locked volume, linear. method: "ape" or "mushra".
+    constructor(context, buffers, gain, method) {
       this.context = context;
+      this.way = SWITCHES[method];
       this.buffers = buffers;
       this.whole = buffers.values().next().value.duration;
       this.master = new GainNode(context, { gain });
@@ -99,14 +110,14 @@
     // When the next change can begin: after those that are under way.
     next() {
       const at = Math.max(this.context.currentTime + LEAD, this.free);
-      this.free = at + FADE;
+      this.free = at + Math.max(GATE, this.way.wait + this.way.in) + GAP;
       return at;
     }
 
     play(name) {
       const at = this.next();
       this.heard = name;
-      if (this.take) this.take.hear(name, at);
+      if (this.take) this.take.hear(name, at, this.way);
       else this.begin(this.rest, at);
     }
 

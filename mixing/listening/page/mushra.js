@@ -4,6 +4,7 @@
 (() => {
   const { element } = dasp;
 
+  // As dasp.ape; page.current() is the stimulus that was played last.
   dasp.mushra = (criterion, kept, page) => {
     const ratings = kept.ratings[criterion.name];
     const sliders = new Map();
@@ -25,7 +26,9 @@
         slider.setAttribute("aria-valuetext", placed ? `${ratings[name]}, ${word}` : "not rated yet");
         slider.classList.toggle("placed", placed);
       };
+      // BS.1534-3: only what is heard can be rated. So what is rated is heard.
       const rate = () => {
+        if (page.current() !== name) page.play(name);
         page.rate(criterion.name, name, Number(slider.value));
         told();
       };
@@ -38,10 +41,12 @@
       });
       told();
       sliders.set(name, slider);
-      const button = element("button", { type: "button", class: "letter", "aria-label": `Play ${label}`, onclick: () => page.play(name) }, label);
+      const about = { type: "button", class: "letter", "aria-label": `Play ${label}` };
+      const button = element("button", { ...about, onclick: () => page.play(name) }, label);
       return element("div", { class: "rated", "data-stimulus": i }, button, slider, shown);
     });
-    const words = element("div", { class: "words muted small", "aria-hidden": "true" }, ...dasp.test.labels.map((w) => element("span", {}, w)));
+    const spans = dasp.test.labels.map((word) => element("span", {}, word));
+    const words = element("div", { class: "words muted small", "aria-hidden": "true" }, ...spans);
     const made = element(
       "section",
       { class: "card scale", "aria-label": criterion.title },

@@ -74,7 +74,7 @@
       return;
     }
 
-    const engine = new dasp.Engine(dasp.audio(), buffers, dasp.gain(dasp.state.volume_db));
+    const engine = new dasp.Engine(dasp.audio(), buffers, dasp.gain(dasp.state.volume_db), dasp.test.method);
     const complaint = dasp.complaint();
     let current = null;
 
@@ -85,6 +85,7 @@
     };
     const spoken = (name) => (name === page.reference ? "the reference" : dasp.label(kept.order.indexOf(name)));
     const play = (name) => {
+      tick(); // what was heard up to now
       dasp.audio();
       if (!engine.playing || current !== name) kept.plays[name] += 1;
       current = name;
@@ -107,7 +108,8 @@
     };
 
     const player = dasp.player(engine, toggle);
-    const scales = dasp.test.criteria.map((criterion) => dasp[dasp.test.method](criterion, kept, { play, rate }));
+    const controls = { play, rate, current: () => current };
+    const scales = dasp.test.criteria.map((criterion) => dasp[dasp.test.method](criterion, kept, controls));
     const reference = page.reference
       ? element(
           "button",

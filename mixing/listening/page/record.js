@@ -57,7 +57,8 @@
   };
 
   dasp.csv = (result) => {
-    const rows = [["participant", "page", "position", "page_seconds", "stimulus", "label", "plays", "heard_s", "criterion", "rating", "comment"]];
+    const of = ["participant", "page", "position", "page_seconds", "stimulus", "label", "plays", "heard_s"];
+    const rows = [[...of, "criterion", "rating", "comment"]];
     for (const page of result.pages) {
       for (const s of page.stimuli) {
         for (const [criterion, rating] of Object.entries(s.ratings)) {
