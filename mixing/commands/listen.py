@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
 WELCOME = (
     "You will hear a few pieces of music, each in several versions, and say what you think of them. There are no right answers.",
-    "Use good headphones or loudspeakers in a quiet room, and the same ones throughout. You can stop at any time; what you have "
-    "rated is kept in this browser, and you can go on later where you left off.",
-    "What is saved: your ratings and comments, how long you took, how often you played each sound, and your answers to some "
-    "questions at the end, under a name of your choice. At the end you save it as a file and hand it in.",
+    "Use good headphones or loudspeakers in a quiet room, and the same ones throughout.",
 )
 
 

@@ -1,12 +1,11 @@
 """A configuration for webMUSHRA (Schoeffler et al. 2018), for those who run it: the same sounds under the same opaque names.
 
 Its `mushra` page takes the reference by itself as a hidden one, so ours is not listed; in its results it is called "reference".
-The file is YAML: of its subset JSON, which needs no library.
 """
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,16 +66,51 @@ def config(made: Design, test: dict[str, Any]) -> dict[str, Any]:
             },
             page(training.name, 0),
             ["random", *(page(p["page"], k) for k, p in enumerate(test["pages"], 1))],
-            {"type": "finish", "name": "Thank you", "content": "Thank you.", "showResults": False, "writeResults": True},
+            {
+                "type": "finish",
+                "name": "Thank you",
+                "content": "Thank you.",
+                "showResults": False,
+                "writeResults": True,
+                "questionnaire": [
+                    {"type": "text", "label": "Your name in the results", "name": "participant"},
+                    *map(_question, test["questions"]),
+                ],
+            },
         ],
     }
 
 
 def write(folder: Path, made: Design, test: dict[str, Any]) -> None:
     """The configuration; sounds are written by `write_sounds`."""
-    text = json.dumps(config(made, test), indent=1, ensure_ascii=False) + "\n"
     (folder / "configs").mkdir(parents=True, exist_ok=True)
-    (folder / "configs" / f"{made.name}.yaml").write_text(text, encoding="utf-8")
+    (folder / "configs" / f"{made.name}.yaml").write_text(text(config(made, test)), encoding="utf-8")
+
+
+def text(config: dict[str, Any]) -> str:
+    """The configuration as YAML that webMUSHRA's parser (yamljs) takes.
+
+    It knows no collection that is written over several lines in brackets, and no list that begins on the line of another's dash;
+    and it takes a name such as 12e4 for a number unless it is in quotes.
+    """
+    import yaml
+
+    class Quoting(yaml.SafeDumper):
+        pass
+
+    Quoting.add_representer(str, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"'))
+
+    def dumped(value: dict[str, Any], dash: str = "") -> str:
+        lines = yaml.dump(value, Dumper=Quoting, sort_keys=False, allow_unicode=True, width=math.inf).splitlines()
+        return "".join((dash if n == 0 else " " * len(dash)) + line + "\n" for n, line in enumerate(lines))
+
+    out = dumped({k: v for k, v in config.items() if k != "pages"}) + "pages:\n"
+    for page in config["pages"]:
+        if isinstance(page, dict):
+            out += dumped(page, "  - ")
+        else:
+            out += f'  -\n    - "{page[0]}"\n' + "".join(dumped(p, "    - ") for p in page[1:])
+    return out
 
 
 def write_sounds(folder: Path, made: Design, sounds: Mapping[str, bytes], bits: int, rate: int) -> None:
@@ -94,6 +128,15 @@ def write_sounds(folder: Path, made: Design, sounds: Mapping[str, bytes], bits: 
             file.setsampwidth(bits // 8)
             file.setframerate(rate)
             file.writeframes(data)
+
+
+def _question(q: dict[str, Any]) -> dict[str, Any]:
+    """One of ours as one of theirs, in which a choice is a "likert"."""
+    about = {"label": _escaped(q["text"]), "name": q["name"]}
+    if q["type"] == "choice":
+        return {"type": "likert", **about, "response": [{"value": o, "label": _escaped(o)} for o in q["options"]]}
+    limits = {"min": q["low"], "max": q["high"], "default": q["low"]} if q["type"] == "number" else {}
+    return {"type": q["type"], **about, **limits}
 
 
 def _escaped(text: str) -> str:

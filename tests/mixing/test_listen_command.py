@@ -188,6 +188,12 @@ def test_webmushra(folders, tmp_path, dasp_command):
 
             info = soundfile.info(out / "webmushra" / wav)
             assert (info.samplerate, info.channels, info.frames) == (44100, 2, 2 * 44100)
+    questions = config["pages"][-1]["questionnaire"]
+    assert [q["name"] for q in questions] == ["participant", *(q["name"] for q in DEFAULT)]
+    assert {q["type"] for q in questions} == {"text", "number", "likert"}
+    assert questions[1]["response"][0] == {"value": "under 18", "label": "under 18"}
+    # Its parser knows no brackets over several lines, and takes 12e4 without quotes for a number.
+    assert all(re.match(r' *(- )*("|pages:|-$)', line) for line in file.read_text().splitlines())
     names = {f.stem for f in (out / "webmushra").rglob("*.wav")}
     assert not names & {n for n, s in stimuli(key).items() if s["role"] == "reference"}
 

@@ -112,13 +112,15 @@ def test_a_whole_test_by_keyboard(method, reload_at, request, browser, tmp_path,
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 @pytest.mark.parametrize("method", ["ape", "mushra"])
-def test_every_step_is_accessible_and_fits(method, scheme, request, browser):
+def test_every_step_is_accessible_and_fits(method, scheme, request, browser, tmp_path):
     out = request.getfixturevalue(method)
     width = {"dark": 360, "light": 1000}[scheme]
     with opened(browser, out / "page" / "index.html", color_scheme=scheme, viewport={"width": width, "height": 800}) as page:
         me = Listener(page)
 
         def look():
+            step = page.text_content("h1").split(":")[0]
+            page.screenshot(path=tmp_path / f"{method}-{scheme}-{step}.png", full_page=True)
             assert serious_faults(page) == []
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing is wider than the page"
 

@@ -3,6 +3,13 @@
 
 (() => {
   const { element } = dasp;
+  // What a person agrees to, whatever the test's own text says.
+  const SAVED = [
+    "You can stop at any time. What you have rated is kept in this browser, and you can go on later where you left off.",
+    "What is saved: your ratings and comments, how long you took, how often you played each sound, and your answers to some " +
+      "questions at the end, under a name of your choice.",
+  ];
+  const HANDED_IN = "At the end you save it as a file and hand it in.";
   const NAME = /^[A-Za-z0-9_-]{1,32}$/;
 
   const drawn = () => {
@@ -56,7 +63,9 @@
     );
     const counted = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
     const about = `${counted(test.pages.length, "page")}, about ${counted(test.minutes, "minute")}.`;
-    const texts = test.welcome.map((text) => element("p", {}, text));
+    const sent = `At the end it is sent to ${test.post_url}; you can save it, too.`;
+    const said = [...test.welcome, SAVED[0], `${SAVED[1]} ${test.post_url ? sent : HANDED_IN}`];
+    const texts = said.map((text) => element("p", {}, text));
     dasp.show(test.title, "Welcome", 0, ...texts, element("p", { class: "muted" }, about), warning() || "", form);
   };
 })();
