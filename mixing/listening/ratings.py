@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixing.errors import UserError
-from mixing.listening.files import digest, read_json
+from mixing.listening.files import check, digest, read_json
 from mixing.settings import short
 
 _LARGEST = 5_000_000  # bytes
@@ -102,6 +102,7 @@ def read_key(path: Path) -> dict[str, Any]:
         UserError: it cannot be read, is no key, or contradicts itself.
     """
     key = read_json(path, _LARGEST_KEY, "key")
+    check(f"{path}: questions", key["questions"], "questionnaire")
     for page in key["pages"].values():
         names = [s["condition"] for s in page["stimuli"].values()]
         if sorted(names) != sorted(key["conditions"]):

@@ -319,6 +319,7 @@ def test_all_files_wrong_is_refused_after_they_are_listed(test_folder, dasp_comm
         (lambda k: k.update(schema="dasp-listening-key/2"), "'dasp-listening-key/1' was expected"),
         (lambda k: next(iter(k["pages"].values()))["stimuli"].popitem(), "does not have each condition once"),
         (lambda k: k.update(criteria=["beauty"]), "criteria"),
+        (lambda k: k["questions"][0].pop("options"), "'options' is a required property"),
     ],
 )
 def test_wrong_keys(change, says, test_folder, refused):
