@@ -5,11 +5,13 @@ class Details {
     this.desk = desk;
     this.node = node;
     this.parts = [];
+    new ResizeObserver(() => this.strip && Math.abs(node.clientWidth - this.width) > 8 && !node.contains(document.activeElement) && this.open(this.strip)).observe(node);
   }
 
   /** Show a strip's effects. */
   open(strip) {
     this.strip = strip;
+    this.width = this.node.clientWidth;
     this.parts = [];
     this.title = el("h2", { tabindex: "-1", id: "details-title" }, strip.name);
     const sections = grouped(strip.live()).map((group) => this.section(group));
@@ -70,7 +72,9 @@ class Details {
   /** Filters in a row: one curve with a handle for each band. */
   equaliser(group) {
     const { rate } = this.desk.song;
-    const curve = new Response(640, 220, rate, () => rowsOf(group.map((place) => place.entry()), rate), true);
+    // As wide as it is drawn, so that its labels are not stretched.
+    const width = Math.max(280, Math.min(1640, this.node.clientWidth - 34));
+    const curve = new Response(width, width < 600 ? 200 : 240, rate, () => rowsOf(group.map((place) => place.entry()), rate), true);
     const bands = group.flatMap((place) => {
       const { effect } = place.entry();
       return bandsOf(effect).map((band) => ({ place, prefix: band && `${band}_`, title: effectTitle(band ? `${band}_` : effect) }));
@@ -100,7 +104,7 @@ class Details {
     const { song } = this.desk;
     const buses = strip.kind === "track" ? song.buses.filter((bus) => bus.sound === null) : [];
     if (!buses.length) return [];
-    const fields = buses.map((bus) => sendField(this.desk, strip.number, bus.name, effectTitle(bus.name)));
+    const fields = buses.map((bus) => sendField(this.desk, strip.number, bus.name, effectTitle(bus.name), "sends:"));
     this.parts.push(...fields);
     return [el("section", { class: "card" }, el("h3", {}, "Sends, behind the fader"), el("div", { class: "fields" }, ...fields.map((f) => f.node)))];
   }

@@ -13,11 +13,12 @@ function svg(tag, attributes = {}, ...children) {
 
 /** A picture whose line follows `points()`; `detail` draws its grid and labels. */
 class Curve {
-  constructor(width, height, kind) {
+  constructor(width, height, kind, detail) {
     this.size = [width, height];
     this.line = svg("path", { class: "curve" });
     this.area = svg("path", { class: "area" });
     this.node = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: `plot ${kind}`, "aria-hidden": "true" });
+    if (!detail) this.node.setAttribute("preserveAspectRatio", "none");
     this.grid = svg("g", { class: "grid" });
     this.node.append(this.grid, this.area, this.line);
   }
@@ -42,7 +43,7 @@ class Curve {
 /** The response of filters: `rows()` gives the coefficients of their sections. */
 class Response extends Curve {
   constructor(width, height, rate, rows, detail = false) {
-    super(width, height, "response");
+    super(width, height, "response", detail);
     Object.assign(this, { rate, rows });
     const middle = height / 2;
     this.rule(0, middle, width, middle, "zero");
@@ -86,14 +87,14 @@ const QUIET_DB = -60;
 /** Level out over level in of a compressor or gate: `values()` gives its controls. */
 class Levels extends Curve {
   constructor(width, height, effect, values, detail = false) {
-    super(width, height, "levels");
+    super(width, height, "levels", detail);
     Object.assign(this, { effect, values });
     this.rule(0, height, width, 0, "zero");
     if (!detail) return;
     for (const db of [-48, -36, -24, -12]) {
       this.rule(this.x(db), 0, this.x(db), height);
       this.rule(0, this.y(db), width, this.y(db));
-      this.label(this.x(db) + 3, height - 6, `−${-db}`, "start");
+      if (db < -12) this.label(this.x(db) + 3, height - 6, `−${-db}`, "start");
     }
     this.label(4, 14, "out dB", "start");
     this.label(width - 4, height - 6, "in dB", "end");

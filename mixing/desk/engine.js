@@ -159,7 +159,9 @@ class Engine {
 
   play(on) {
     this.playing = on;
-    if (on && this.position >= this.song.samples) this.seek(0);
+    const place = this.jump ?? this.position;
+    if (on && this.loop && place === this.loop[1]) this.seek(this.loop[0]);
+    else if (on && place >= this.song.samples) this.seek(0);
   }
 
   seek(position) {

@@ -52,7 +52,8 @@ class Strip {
   /** A fader beside its meter. */
   fader(label, get, set) {
     const field = new Field({ label, param: this.desk.song.strip.fader_db, get, set, upright: true });
-    return el("div", { class: "level" }, this.add(field), el("div", { class: "scale", "aria-hidden": "true" }), this.meter.node, this.peak);
+    const { low, high } = this.desk.song.strip.fader_db;
+    return el("div", { class: "level" }, this.add(field), scale(low, high, [24, 12, 0, -12, -24, -36, -48]), this.meter.node, this.peak);
   }
 
   update() {
@@ -128,7 +129,7 @@ class BusStrip extends Strip {
     const { name } = desk.settings.state.buses[number];
     super(desk, "bus", number, effectTitle(name), `Bus ${name}`);
     this.node.append(el("p", { class: "kind" }, desk.song.buses[number].sound === null ? "Bus: follows the sends" : "Bus: played as rendered"));
-    this.node.append(el("div", { class: "level" }, el("div", { class: "scale", "aria-hidden": "true" }), this.meter.node, this.peak));
+    this.node.append(el("div", { class: "level" }, scale(METER_LOW, METER_HIGH, [0, -12, -24, -36, -48]), this.meter.node, this.peak));
   }
   live() {
     return this.desk.song.buses[this.number].sound === null ? places(this.desk, this.name, ["buses", this.number, "effects"]) : [];
@@ -150,16 +151,26 @@ class MasterStrip extends Strip {
   }
 }
 
+/** Marks in dB beside a fader or a meter. */
+function scale(low, high, marks) {
+  const mark = (db) => {
+    const node = el("span", {}, db > 0 ? `+${db}` : `${db}`.replace("-", "−"));
+    node.style.setProperty("--share", ((db - low) / (high - low)).toFixed(4));
+    return node;
+  };
+  return el("div", { class: "scale", "aria-hidden": "true" }, ...marks.map(mark));
+}
+
 /** Where the effects of a chain are: { who, key, entry() } for each, which outlives undo and load. */
 function places(desk, who, way) {
   const chain = () => way.reduce((place, key) => place[key], desk.settings.state);
   return chain().map((_, i) => ({ who, key: `${way.join(".")}.${i}`, entry: () => chain()[i] }));
 }
 
-function sendField(desk, track, bus, title) {
+function sendField(desk, track, bus, title, label = "send to") {
   const { name } = desk.settings.state.tracks[track];
   return new Field({
-    label: `${name} send to ${bus}`,
+    label: `${name} ${label} ${bus}`,
     title,
     param: desk.song.strip.send_db,
     get: () => desk.settings.state.tracks[track].sends_db[bus] ?? OFF_DB,
