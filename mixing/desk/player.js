@@ -1,6 +1,7 @@
 /* Transport: pieces are loaded a little ahead of where the song is, and handed to the console in the audio thread. */
 
 const AHEAD = 2; // pieces after the one that is playing
+const LATENCY_SECONDS = 0.06; // soon enough for a fader, late enough for a busy machine
 
 class Player {
   constructor(song, carrier, plan) {
@@ -23,7 +24,8 @@ class Player {
   }
 
   async start() {
-    this.context = new AudioContext({ sampleRate: this.song.rate, latencyHint: "balanced" });
+    this.context = new AudioContext({ sampleRate: this.song.rate, latencyHint: LATENCY_SECONDS });
+    await this.context.suspend(); // until everything is in its place
     await addWorklet(this.context);
     this.node = new AudioWorkletNode(this.context, "dasp-desk", {
       numberOfInputs: 0,
@@ -31,6 +33,7 @@ class Player {
       processorOptions: { song: engineSong(this.song), plan: this.plan() },
     });
     this.node.port.onmessage = ({ data }) => {
+      if (data === "warm") return this.warmed();
       this.meters = data;
       this.fill();
       this.onmeters(data);
@@ -40,6 +43,7 @@ class Player {
     this.node.port.postMessage({ loop: this.loop });
     if (this.meters.position) this.node.port.postMessage({ seek: this.meters.position });
     this.node.connect(this.context.destination);
+    await new Promise((warm) => (this.warmed = warm));
   }
 
   async play(on = !this.meters.playing) {
