@@ -43,7 +43,8 @@ class Player {
     this.node.port.postMessage({ loop: this.loop });
     if (this.meters.position) this.node.port.postMessage({ seek: this.meters.position });
     this.node.connect(this.context.destination);
-    await new Promise((warm) => (this.warmed = warm));
+    // A browser may make the processor only when the context runs.
+    await Promise.race([new Promise((warm) => (this.warmed = warm)), new Promise((late) => setTimeout(late, 3000))]);
   }
 
   async play(on = !this.meters.playing) {

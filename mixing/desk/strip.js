@@ -16,7 +16,7 @@ class Strip {
     Object.assign(this, { desk, kind, number, name });
     this.fields = [];
     this.meter = new Meter();
-    this.title = el("button", { type: "button", class: "name", title: name, "aria-pressed": "false", onclick: () => desk.select(this) }, el("span", {}, name));
+    this.title = el("button", { type: "button", class: "name", title: name, "aria-pressed": "false", onclick: () => desk.select(this) }, el("span", {}, ...breakable(name)));
     this.peak = el("span", { class: "peak", "aria-hidden": "true" });
     this.node = el("section", { class: `strip ${kind}`, "aria-label": about }, this.title, this.curves());
   }
@@ -28,18 +28,16 @@ class Strip {
   /** Small pictures of what the live effects do, which open them. */
   curves() {
     const effects = () => this.live().map(({ entry }) => entry());
-    const dynamics = effects().find((e) => CURVED.includes(e.effect));
-    this.response = new Response(96, 40, this.desk.song.rate, () => rowsOf(effects(), this.desk.song.rate));
+    const { rate } = this.desk.song;
+    const dynamic = effects().findIndex((e) => CURVED.includes(e.effect));
+    if (effects().some((e) => sectionsOf(e.effect, valuesOf(e)).length)) this.response = new Response(96, 40, rate, () => rowsOf(effects(), rate));
+    if (dynamic >= 0) this.levels = new Levels(40, 40, effects()[dynamic].effect, () => valuesOf(effects()[dynamic]));
     this.reduction = el("i");
-    const parts = [this.response.node];
-    if (dynamics) {
-      this.levels = new Levels(40, 40, dynamics.effect, () => valuesOf(effects().find((e) => CURVED.includes(e.effect))));
-      parts.push(this.levels.node);
-    }
+    const pictures = [this.response, this.levels].filter(Boolean).map((curve) => curve.node);
     return el(
       "button",
-      { type: "button", class: "curves", "aria-label": `Effects of ${this.name}`, title: "Equaliser and dynamics", onclick: () => this.desk.select(this, true) },
-      ...parts,
+      { type: "button", class: "curves", "aria-label": `Effects of ${this.name}`, title: "All its controls", onclick: () => this.desk.select(this, true) },
+      ...(pictures.length ? pictures : [el("span", { class: "none" }, effects().map((e) => effectTitle(e.effect)).join(", ") || "No effects")]),
       el("span", { class: "reduction", "aria-hidden": "true" }, this.reduction),
     );
   }
@@ -58,7 +56,7 @@ class Strip {
 
   update() {
     for (const field of this.fields) field.update();
-    this.response.update();
+    this.response?.update();
     this.levels?.update();
   }
 
@@ -149,6 +147,11 @@ class MasterStrip extends Strip {
   live() {
     return this.desk.settings.master.map((n) => places(this.desk, "mix", ["master"])[n]);
   }
+}
+
+/** A name that breaks at its own gaps where it has to. */
+function breakable(name) {
+  return name.split(/(?<=[_.-])/).flatMap((part) => [part, el("wbr")]);
 }
 
 /** Marks in dB beside a fader or a meter. */

@@ -282,7 +282,9 @@ def test_what_is_printed_and_what_is_foreign(tmp_path, browser):
     values = full_settings(tracks)
     values["tracks"][0]["inserts"].insert(1, {"effect": "Distortion", "controls": {"drive_db": {"value": 12.0}}})
     values["tracks"][0]["lag_samples"] = 100
-    values["tracks"][1]["inserts"] = [{"effect": "HighpassFilter"}, {"effect": "NoiseGate"}, {"effect": "Limiter"}]
+    gain = {"gain_db": {"value": 6.0}}
+    shaped = [{"effect": "PeakFilter", "controls": gain}, {"effect": "HighShelfFilter", "controls": gain}]
+    values["tracks"][1]["inserts"] = [{"effect": "HighpassFilter"}, *shaped, {"effect": "NoiseGate"}, {"effect": "Limiter"}]
     values["buses"].append({"name": "echo", "effects": [{"effect": "Delay"}]})
     values["tracks"][2]["sends_db"]["echo"] = -3.0
     values["tracks"][2]["inserts"] = [{"effect": "Reverb"}, {"effect": "LowpassFilter"}]
