@@ -141,9 +141,12 @@ def _recorded(values: dict[str, Any] | None) -> dict[str, Path]:
     """The stems, and a match's reference, from the command that the settings say they were made by; empty where they do not."""
     from mixing.cli import dasp
 
-    words = shlex.split(str((values or {}).get("provenance", {}).get("command", "")))
-    if len(words) < 2 or words[0] != "dasp" or words[1] not in ("mix", "match"):
-        return {}
-    context = click.Context(dasp)
-    made = dasp.get_command(context, words[1]).make_context(words[1], words[2:], resilient_parsing=True)
+    try:
+        words = shlex.split(str((values or {}).get("provenance", {}).get("command", "")))
+        if len(words) < 2 or words[0] != "dasp" or words[1] not in ("mix", "match"):
+            return {}
+        command = dasp.get_command(click.Context(dasp), words[1])
+        made = command.make_context(words[1], words[2:], resilient_parsing=True)  # parsed, not run
+    except (ValueError, click.ClickException):
+        return {}  # it was changed since
     return {k: made.params[k] for k in ("stems", "reference") if made.params.get(k) is not None}

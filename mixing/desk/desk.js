@@ -8,7 +8,7 @@ class Desk {
     this.version = 0;
     this.matched = true;
     this.measured = { ...song.measured };
-    this.measuredText = JSON.stringify(this.heard());
+    this.measuredText = JSON.stringify(song.settings);
     this.monitor = this.room();
     this.player = new Player(song, this.carrier, () => this.plan());
     this.settings.changed = () => this.update();
@@ -35,9 +35,9 @@ class Desk {
     this.update();
   }
 
-  /** What the sound depends on, solo and mute aside from the settings' file. */
-  heard() {
-    return this.settings.plan({ version: 0, gains: this.song.versions.map(() => 0), monitor: 0 });
+  /** The mix at its own level, as it is rendered and measured. */
+  ownPlan(solo) {
+    return this.settings.plan({ version: 0, gains: this.song.versions.map(() => 0), monitor: 0, solo });
   }
 
   plan() {
@@ -58,16 +58,15 @@ class Desk {
   }
 
   get isStale() {
-    return JSON.stringify(this.heard()) !== this.measuredText;
+    return JSON.stringify(this.settings.state) !== this.measuredText;
   }
 
-  /** Measure the mix as it stands, with what is muted or soloed, and match the others to it. */
+  /** Measure the mix as it stands, and match the others to it. */
   async measure() {
-    const plan = this.heard();
-    const text = JSON.stringify(plan);
+    const text = JSON.stringify(this.settings.state);
     const meter = new Loudness(this.song);
     const progress = (share) => this.say(`Measuring the mix: ${Math.round(100 * share)} %`);
-    await renderSong(this.song, this.carrier, plan, (l, r, n) => meter.push(l, r, n), progress);
+    await renderSong(this.song, this.carrier, this.ownPlan(false), (l, r, n) => meter.push(l, r, n), progress);
     this.measured = { loudness: meter.integrated, peak_db: meter.peak ? 20 * Math.log10(meter.peak) : null };
     this.measuredText = text;
     this.monitor = Math.min(this.monitor, this.room());
@@ -75,7 +74,7 @@ class Desk {
     this.update();
   }
 
-  /** The mix as the page plays it, from beginning to end, at its own level. */
+  /** The mix as the page plays it, with what is soloed, from beginning to end. */
   async render() {
     const out = [0, 1].map(() => new Float32Array(this.song.samples));
     let at = 0;
@@ -83,7 +82,7 @@ class Desk {
       [left, right].forEach((side, c) => out[c].set(side.subarray(0, samples), at));
       at += samples;
     };
-    await renderSong(this.song, this.carrier, this.heard(), keep);
+    await renderSong(this.song, this.carrier, this.ownPlan(true), keep);
     return out;
   }
 

@@ -25,7 +25,7 @@ class Player {
 
   async start() {
     this.context = new AudioContext({ sampleRate: this.song.rate, latencyHint: LATENCY_SECONDS });
-    await this.context.suspend(); // until everything is in its place
+    this.context.suspend(); // until everything is in its place
     await addWorklet(this.context);
     this.node = new AudioWorkletNode(this.context, "dasp-desk", {
       numberOfInputs: 0,

@@ -62,8 +62,8 @@ class Settings {
     return !this.state.tracks[track].mute && (!this.solo.size || this.solo.has(track));
   }
 
-  /** What the engine has to know. */
-  plan({ version, gains, monitor }) {
+  /** What the engine has to know; `solo`: whether what is soloed silences the others. */
+  plan({ version, gains, monitor, solo = true }) {
     const { song, state } = this;
     const chain = (entries) =>
       entries.map((e) => ({ effect: e.effect, values: song.tables[e.effect].map((q) => e.controls[q.name].value) }));
@@ -71,12 +71,12 @@ class Settings {
       tracks: state.tracks.map((track, n) => ({
         fader: track.fader_db,
         pan: track.pan,
-        open: this.open(n),
+        open: solo ? this.open(n) : !track.mute,
         sends: song.buses.map((bus) => (bus.sound === null ? (track.sends_db[bus.name] ?? OFF_DB) : OFF_DB)),
         chain: chain(track.inserts.slice(song.tracks[n].printed)),
       })),
       buses: state.buses.map((bus, b) => ({
-        open: !this.solo.size, // a return that is played as it is belongs to no track
+        open: !(solo && this.solo.size), // a return that is played as it is belongs to no track
         chain: song.buses[b].sound === null ? chain(bus.effects) : [],
       })),
       master: chain(this.master.map((n) => state.master[n])),

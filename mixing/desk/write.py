@@ -25,6 +25,7 @@ from mixing.playback import check_stems, play
 from mixing.settings import Settings
 
 INDEX, AUDIO = "index.html", "audio"
+_RATES = (8000, 192_000)  # that every browser's Web Audio runs at
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ def write(
     check_stems(settings, source.names, source.samples)
     check_folder(folder)
     rate = round(source.sample_rate)
+    if not _RATES[0] <= rate <= _RATES[1]:
+        raise UserError(f"the desk: browsers play {_RATES[0]} to {_RATES[1]} Hz; the settings are for {rate} Hz.")
     full = completed(settings)
     total = len(full["tracks"]) + len(versions)
 

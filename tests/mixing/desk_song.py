@@ -1,10 +1,11 @@
 """A small song with its mixing desk, for the tests of the page."""
 
+import base64
 from pathlib import Path
 
 import numpy as np
 import torch
-from synthetic import RATE, save, stem
+from synthetic import save, stem
 
 from mixing import Multitrack, audio, settings
 from mixing.blocks import Plan, Whole
@@ -54,13 +55,8 @@ def of_page(page) -> torch.Tensor:
              return btoa(text);
            })"""
     )
-    import base64
-
     return torch.stack([torch.from_numpy(np.frombuffer(base64.b64decode(side), np.float32).copy()) for side in encoded])
 
 
 def level_db(audio: torch.Tensor) -> float:
     return 10 * float(audio.double().square().sum().clamp_min(1e-20).log10())
-
-
-__all__ = ["RATE", "SECONDS", "full_settings", "level_db", "of_page", "results", "stems"]

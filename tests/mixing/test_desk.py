@@ -117,6 +117,12 @@ def test_dasp_desk_finds_its_stems_and_says_what_it_made(tmp_path, dasp_command)
     assert code == 2
     assert "does not say which stems it was made from; give --stems." in err
     values = settings.read(out / "settings.json")
+    for strange in ("dasp 'mix", "dasp mix", "rm -rf /", "dasp mix --nonsense x y z", "dasp mix --list"):
+        values["provenance"]["command"] = strange
+        settings.write(out / "settings.json", values)
+        code, told, err = dasp_command("desk", out)
+        assert (code, told) == (2, "")
+        assert "give --stems." in err
     values["provenance"]["command"] = f"dasp match '{tmp_path}/song'\"'\"'s' --reference gone.wav -o x"
     settings.write(out / "settings.json", values)
     code, said_, _ = dasp_command("desk", out)
@@ -171,6 +177,8 @@ def test_what_cannot_be_made_is_refused_in_a_sentence(tmp_path, refused):
     assert "must be NAME=FILE" in refused("desk", out, "--mix", out / "mix.wav")
     assert "that name stands twice" in refused("desk", out, "--mix", f"Exact render={out / 'mix.wav'}")
     assert "there is no such folder" in refused("desk", out, "--stems", tmp_path / "gone")
+    with pytest.raises(UserError, match="browsers play 8000 to 192000 Hz; the settings are for 4000 Hz"):
+        desk.write(tmp_path / "x", "", full_settings(slow := Multitrack.from_tracks([stem(0)], 4000)), Whole(slow))
     (folder / "1 kick.wav").unlink()
     assert "no stem is named 1 kick" in refused("desk", out)
     del before["song/1 kick.wav"]
