@@ -41,8 +41,8 @@ def command(folder: Path, stems: Path | None, reference: Path | None, mixes: tup
     from mixing import settings
 
     path = folder / SETTINGS
-    if not path.exists() and not (folder / MIX).exists():
-        raise UserError(f"{folder}: has neither {SETTINGS} nor {MIX}; give a folder that dasp mix or dasp match wrote.")
+    if not (folder / MIX).exists():
+        raise UserError(f"{folder}: has no {MIX}; give a folder that dasp mix or dasp match wrote.")
     values = settings.read(path) if path.exists() else None
     recorded = _recorded(values)
     if stems is None:
@@ -117,10 +117,8 @@ def versions_of(folder: Path, has_settings: bool, reference: Path | None = None,
     from mixing.audio import probe
     from mixing.desk import Version
 
-    found = []
-    if (folder / MIX).exists():
-        about = "as dasp rendered it with the settings that this desk begins with" if has_settings else "the model's mix"
-        found.append(Version("Exact render" if has_settings else "Model", folder / MIX, about))
+    about = "as dasp rendered it with the settings that this desk begins with" if has_settings else "the model's mix"
+    found = [Version("Exact render" if has_settings else "Model", folder / MIX, about, exact=has_settings)]
     if reference is not None:
         found.append(Version("Reference", reference, reference.name))
     for given in mixes:
@@ -128,7 +126,7 @@ def versions_of(folder: Path, has_settings: bool, reference: Path | None = None,
         if not (sign and name.strip() and file):
             raise UserError(f"--mix {given}: must be NAME=FILE, such as --mix rules=rules/mix.wav.")
         found.append(Version(name.strip(), Path(file), Path(file).name))
-    names = [v.name for v in found]
+    names = ["Mix", "Plain sum", *(v.name for v in found)]
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
         raise UserError(f"--mix {twice}: that name stands twice; choose another.")

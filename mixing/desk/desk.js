@@ -8,7 +8,7 @@ class Desk {
     this.version = 0;
     this.matched = true;
     this.measured = { ...song.measured };
-    this.measuredText = JSON.stringify(song.settings);
+    this.measuredText = song.measured.loudness === null ? "" : JSON.stringify(song.settings);
     this.monitor = this.room();
     this.player = new Player(song, this.carrier, () => this.plan());
     this.settings.changed = () => this.update();

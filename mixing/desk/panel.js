@@ -83,8 +83,8 @@ class Compare {
       return { input, gain, node: el("div", { class: "version" }, input, label) };
     });
     this.match = el("input", { type: "checkbox", id: "matched", checked: true, onchange: () => this.toggle() });
-    this.again = el("button", { type: "button", onclick: () => this.measure() }, "Measure again");
-    this.stale = el("span", { class: "stale", hidden: true }, "measured before your changes");
+    this.again = el("button", { type: "button", onclick: () => this.measure() }, "Measure the mix");
+    this.stale = el("span", { class: "stale", hidden: true });
     const monitor = { low: -40, high: 12, unit: "dB", scale: "linear" };
     this.level = new Field({ label: "Listening level", title: "Listening level", param: monitor, get: () => desk.monitor, set: (value) => this.listenAt(value) });
     node.append(
@@ -122,6 +122,7 @@ class Compare {
       if (gain.textContent !== text) gain.textContent = text;
     });
     this.stale.hidden = !(this.desk.matched && this.desk.isStale);
+    this.stale.textContent = this.desk.measuredText ? "measured before your changes" : "not measured yet";
     this.level.update();
   }
 }

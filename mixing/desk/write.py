@@ -36,11 +36,13 @@ class Version:
         name: what the page calls it.
         file: where it is.
         about: a few words.
+        exact: whether it is the exact render of the settings that the desk begins with.
     """
 
     name: str
     file: Path
     about: str = ""
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def write(
         title: of the page.
         settings: what the strips begin with, and what "reset" returns to.
         source: the stems at the settings' rate; those that the settings do not name are left out.
-        versions: mixes to compare with; the first should be the exact render.
+        versions: mixes to compare with; the loudness of the exact render, if it is among them, is what they are matched to.
         has_settings: False where a model has none, and the strips stand at the plain sum.
         notes: sentences for the page.
         progress: called with sounds written, of how many.
@@ -112,7 +114,7 @@ def write(
             "versions": heard,
             "has_settings": has_settings,
             "tables": tables(full),
-            "measured": _level_of(heard[2 if has_settings and versions else 1]),
+            "measured": _measured(heard, versions, has_settings),
             **said(full),
             "notes": list(notes),
             "settings": full,
@@ -124,8 +126,11 @@ def write(
     return Written(size, _carried(folder))
 
 
-def _level_of(version: dict[str, Any]) -> dict[str, Any]:
-    return {k: version[k] for k in ("loudness", "peak_db")}
+def _measured(heard: list[dict[str, Any]], versions: Sequence[Version], has_settings: bool) -> dict[str, Any]:
+    """Loudness and peak of the mix by the settings, as far as they are known: its exact render's; without settings it is the
+    plain sum."""
+    known = [h for h, v in zip(heard[2:], versions, strict=True) if v.exact] if has_settings else [heard[1]]
+    return {k: known[0][k] if known else None for k in ("loudness", "peak_db")}
 
 
 def check_folder(folder: Path) -> None:

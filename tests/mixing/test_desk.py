@@ -172,10 +172,11 @@ def test_what_cannot_be_made_is_refused_in_a_sentence(tmp_path, refused):
     folder = stems(tmp_path / "song")
     out = results(tmp_path / "out", folder)
     before = listing(tmp_path)
-    assert "has neither settings.json nor mix.wav" in refused("desk", tmp_path)
+    assert "has no mix.wav; give a folder that dasp mix or dasp match wrote" in refused("desk", tmp_path)
     assert "there is no such file" in refused("desk", out, "--reference", tmp_path / "none.wav")
     assert "must be NAME=FILE" in refused("desk", out, "--mix", out / "mix.wav")
-    assert "that name stands twice" in refused("desk", out, "--mix", f"Exact render={out / 'mix.wav'}")
+    for name in ("Exact render", "Mix"):
+        assert f"{name}: that name stands twice" in refused("desk", out, "--mix", f"{name}={out / 'mix.wav'}")
     assert "there is no such folder" in refused("desk", out, "--stems", tmp_path / "gone")
     with pytest.raises(UserError, match="browsers play 8000 to 192000 Hz; the settings are for 4000 Hz"):
         desk.write(tmp_path / "x", "", full_settings(slow := Multitrack.from_tracks([stem(0)], 4000)), Whole(slow))

@@ -243,7 +243,7 @@ def test_versions_play_at_one_loudness(made, page):
 def test_a_changed_mix_is_measured_again(page):
     set_number(page, "Output gain of the mix, dB", -12)
     assert page.get_by_text("measured before your changes").is_visible()
-    page.get_by_role("button", name="Measure again").press("Enter")
+    page.get_by_role("button", name="Measure the mix").press("Enter")
     until(page, "!dasp.desk.isStale")
     assert page.get_by_text("measured before your changes").is_hidden()
     expected = integrated_loudness(of_page(page), RATE)
