@@ -60,7 +60,11 @@ class Transport {
       this.button.textContent = playing ? "❚❚" : "▶";
       this.button.classList.toggle("on", playing);
     }
-    this.button.classList.toggle("waiting", Boolean(waiting));
+    if (this.waiting !== waiting) {
+      if (waiting || this.waiting) this.desk.say(waiting ? "Loading …" : "");
+      this.waiting = waiting;
+      this.button.classList.toggle("waiting", Boolean(waiting));
+    }
     const text = clock(seconds);
     if (this.time.textContent !== text) {
       this.time.textContent = text;

@@ -14,6 +14,7 @@ class Player {
     this.meters = { position: 0, playing: false, waiting: false, stalls: 0 };
     this.loop = null;
     this.node = null;
+    this.target = null; // of a jump
     this.onmeters = () => {};
     this.onproblem = () => {};
   }
@@ -34,6 +35,9 @@ class Player {
     });
     this.node.port.onmessage = ({ data }) => {
       if (data === "warm") return this.warmed();
+      // What was sent before a jump was heard of is not where the song is.
+      if (Math.abs(data.position - (this.target ?? data.position)) > this.song.rate) data.position = this.target;
+      else this.target = null;
       this.meters = data;
       this.fill();
       this.onmeters(data);
@@ -63,6 +67,7 @@ class Player {
   seek(seconds) {
     const place = Math.max(0, Math.min(this.song.samples - 1, Math.round((seconds * this.song.rate) / BLOCK) * BLOCK));
     this.meters = { ...this.meters, position: place };
+    if (this.node) this.target = place;
     this.send({ seek: place });
     this.fill();
   }
@@ -99,10 +104,7 @@ class Player {
         const next = wanted.find((piece) => !this.held.has(piece));
         if (next === undefined) break;
         for (const piece of [...this.held.keys()]) {
-          if (piece === wanted[0] - 1 || wanted.includes(piece)) continue;
-          this.held.delete(piece);
-          this.early = this.early.filter((take) => take[1] !== piece);
-          this.send({ drop: piece });
+          if (piece !== wanted[0] - 1 && !wanted.includes(piece)) this.forget(piece);
         }
         await this.hold(next);
       }
@@ -115,12 +117,20 @@ class Player {
 
   hold(piece) {
     const loading = inTurn(this.song.sounds.length, async (sound) => {
+      if (!this.wanted.includes(piece)) return this.forget(piece); // the song has jumped meanwhile
       const take = [sound, piece, await this.carrier.load(sound, piece)];
+      if (!this.held.has(piece)) return;
       if (this.node) this.give(take);
       else this.early.push(take);
     });
     this.held.set(piece, loading);
     return loading;
+  }
+
+  forget(piece) {
+    if (!this.held.delete(piece)) return;
+    this.early = this.early.filter((take) => take[1] !== piece);
+    this.send({ drop: piece });
   }
 
   give(take) {

@@ -41,7 +41,8 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def page(made, browser):
-    with opened(browser, made / "out" / "desk" / "index.html", viewport={"width": 1440, "height": 1000}) as page:
+    options = {"viewport": {"width": 1440, "height": 1000}, "reduced_motion": "reduce"}  # nothing scrolls while it is clicked
+    with opened(browser, made / "out" / "desk" / "index.html", **options) as page:
         page.evaluate("dasp.ready")
         yield page
 
@@ -162,6 +163,23 @@ def test_saved_settings_render_as_the_page_plays_them(made, page, dasp_command, 
     assert json.loads(page.evaluate("dasp.desk.settings.text()")) == saved
 
 
+def test_a_band_is_drawn_in_the_curve(page):
+    page.get_by_role("button", name="Effects of 2 synth").press("Enter")
+    band = "dasp.desk.settings.state.tracks[1].inserts[0].controls"
+    handle = page.locator(".handle").nth(2).locator("circle").last
+    plot = page.locator(".wide .plot").bounding_box()
+    box = handle.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    # A quarter of the height is half of the range up; the range is 18 dB. Half of the width is the middle of 20 Hz and 20 kHz.
+    page.mouse.move(plot["x"] + plot["width"] / 2, plot["y"] + plot["height"] / 4, steps=4)
+    page.mouse.up()
+    assert page.evaluate(f"{band}.peak2_gain_db.value") == pytest.approx(9, abs=0.3)
+    assert page.evaluate(f"{band}.peak2_cutoff_frequency_hz.value") == pytest.approx(632, rel=0.02)
+    page.keyboard.press("Control+z")
+    assert not page.evaluate("dasp.desk.settings.isChanged")
+
+
 def test_undo_and_redo(page):
     text = "dasp.desk.settings.text()"
     first = page.evaluate(text)
@@ -253,7 +271,7 @@ def test_a_changed_mix_is_measured_again(page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_it_can_be_used_by_everyone(made, browser, tmp_path, scheme, width):
-    options = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme, "reduced_motion": "reduce"}
+    options = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
     with opened(browser, made / "out" / "desk" / "index.html", **options) as page:
         page.evaluate("dasp.ready")
         for summary in page.locator("summary").all():
