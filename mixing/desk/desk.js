@@ -6,6 +6,7 @@ class Desk {
     this.settings = new Settings(song);
     this.carrier = new Carrier(song);
     this.version = 0;
+    this.before = 1; // the one that was listened to before
     this.matched = true;
     this.measured = { ...song.measured };
     this.measuredText = song.measured.loudness === null ? "" : JSON.stringify(song.settings);
@@ -87,6 +88,7 @@ class Desk {
   }
 
   listen(version) {
+    if (version !== this.version) this.before = this.version;
     this.version = version;
     this.update();
   }

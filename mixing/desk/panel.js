@@ -6,14 +6,16 @@ class Transport {
     const { song, player } = desk;
     this.length = song.samples / song.rate;
     this.button = el("button", { type: "button", class: "play", disabled: true, "aria-label": "Play", onclick: () => player.play() }, "▶");
-    this.loopButton = el("button", { type: "button", class: "toggle loop", "aria-pressed": "false", "aria-label": "Loop", title: "Loop (L); [ and ] set its ends", onclick: () => this.loop() }, "Loop");
+    this.loopButton = el("button", { type: "button", class: "toggle loop", "aria-pressed": "false", "aria-label": "Loop", title: "Loop (L)", onclick: () => this.loop() }, "Loop");
+    const end = (which, text, label) => el("button", { type: "button", class: "end", "aria-label": label, title: `${label} (${text})`, onclick: () => this.end(which) }, text);
+    const ends = el("span", { class: "ends" }, end(0, "[", "Loop begins here"), end(1, "]", "Loop ends here"));
     this.slider = el("input", { type: "range", min: 0, max: this.length.toFixed(3), step: 0.01, value: 0, "aria-label": "Position", oninput: () => player.seek(Number(this.slider.value)) });
     this.slider.addEventListener("keydown", (event) => this.key(event));
     this.region = el("span", { class: "region", hidden: true, "aria-hidden": "true" });
     this.time = el("span", { class: "time" }, "0:00");
     this.region.style.setProperty("--from", "0%");
     this.ends = [0, this.length];
-    node.append(this.button, this.loopButton, this.time, el("div", { class: "seek" }, this.region, this.slider), el("span", { class: "time" }, clock(this.length)));
+    node.append(this.button, this.loopButton, ends, this.time, el("div", { class: "seek" }, this.region, this.slider), el("span", { class: "time" }, clock(this.length)));
   }
 
   ready() {
@@ -200,6 +202,7 @@ class Keys {
     const actions = {
       " ": () => player.play(),
       l: () => transport.loop(),
+      b: () => this.desk.listen(this.desk.before),
       "[": () => transport.end(0),
       "]": () => transport.end(1),
       m: () => selected.mute?.(),

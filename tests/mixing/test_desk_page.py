@@ -230,8 +230,9 @@ def test_transport(page):
     position.focus()
     page.keyboard.press("ArrowRight")
     until(page, "dasp.desk.player.meters.position >= 22050 * 1.3")
-    page.keyboard.press("]")
+    page.get_by_role("button", name="Loop ends here").press("Enter")
     assert page.evaluate("dasp.desk.player.loop")[0] == 0
+    position.focus()
     page.keyboard.press("Space")
     until(page, "dasp.desk.player.meters.position < 22050 * 0.5")
     page.keyboard.press("l")
@@ -252,6 +253,9 @@ def test_versions_play_at_one_loudness(made, page):
     assert f"{gains[3]:+.1f} dB".replace("-", "\N{MINUS SIGN}") in shown
     page.keyboard.press("4")
     assert page.get_by_role("radio", name="Reference").is_checked()
+    page.keyboard.press("b")
+    assert page.get_by_role("radio", name="Mix", exact=False).first.is_checked()
+    page.keyboard.press("b")
     page.keyboard.press("Space")
     until(page, "dasp.desk.player.meters.position > 8000")
     page.get_by_role("checkbox", name="At one loudness").uncheck()
