@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from browser import opened, serious_faults
 from desk_song import SECONDS, full_settings, level_db, of_page, results, stems
 from synthetic import RATE, save, stem
 
-from mixing import Multitrack, settings
+from mixing import Multitrack, demo_data, settings
 from mixing.audio import read
 from mixing.blocks import Whole
 from mixing.cli import dasp
@@ -293,6 +294,27 @@ def test_stems_arrive_sample_by_sample(made, page):
     length = page.evaluate("dasp.desk.song.piece")
     exact = expected[:, length : 2 * length].double()
     assert (torch.tensor(ours, dtype=torch.float64) - exact).abs().max() <= 2**-24
+
+
+def test_the_desk_of_the_demo_song(tmp_path, browser):
+    whole = Multitrack.from_folder(Path(demo_data.__file__).parent / "francium")
+    tracks = whole.excerpt(round(22 * whole.sample_rate), round(1.5 * whole.sample_rate))
+    values = full_settings(tracks, master=False)
+    write(tmp_path / "desk", "francium", values, Whole(tracks))
+    with opened(browser, tmp_path / "desk" / "index.html") as page:
+        page.evaluate("dasp.ready")
+        exact, ours = render(settings_of(tmp_path, values), tracks), of_page(page)
+        ours_db, exact_db = (third_octaves(x, tracks.sample_rate)[1] for x in (ours, exact))
+        assert level_db(exact) > 20
+        assert np.abs(ours_db - exact_db).max() < 0.05
+        page.get_by_role("button", name="Solo 05_kick").press("Enter")
+        before, was = of_page(page), page.evaluate("dasp.desk.settings.state.tracks[4].fader_db")
+        page.get_by_role("slider", name="05_kick fader").focus()
+        for _ in range(20):
+            page.keyboard.press("ArrowUp")
+        moved = page.evaluate("dasp.desk.settings.state.tracks[4].fader_db") - was
+        assert moved > 1.8
+        assert abs(level_db(of_page(page)) - level_db(before) - moved) < 0.1
 
 
 HOSTILE = "<script>alert(1)</script>"
