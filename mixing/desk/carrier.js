@@ -66,7 +66,7 @@ function bytesOf(text) {
 function adler32(bytes) {
   let a = 1;
   let b = 0;
-  for (let i = 0; i < bytes.length; ) {
+  for (let i = 0; i < bytes.length;) {
     const end = Math.min(bytes.length, i + 3800); // as long as the sums stay below 2^32
     for (; i < end; i++) b += a += bytes[i];
     a %= 65521;

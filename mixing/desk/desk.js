@@ -71,7 +71,9 @@ class Desk {
     this.measured = { loudness: meter.integrated, peak_db: meter.peak ? 20 * Math.log10(meter.peak) : null };
     this.measuredText = text;
     this.monitor = Math.min(this.monitor, this.room());
-    this.say(`The mix has ${meter.integrated === null ? "no loudness" : `${written(meter.integrated, "")} LUFS`}; the others are matched to it.`);
+    this.say(
+      `The mix has ${meter.integrated === null ? "no loudness" : `${written(meter.integrated, "")} LUFS`}; the others are matched to it.`,
+    );
     this.update();
   }
 

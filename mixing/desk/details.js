@@ -5,7 +5,13 @@ class Details {
     this.desk = desk;
     this.node = node;
     this.parts = [];
-    new ResizeObserver(() => this.strip && Math.abs(node.clientWidth - this.width) > 8 && !node.contains(document.activeElement) && this.open(this.strip)).observe(node);
+    new ResizeObserver(
+      () =>
+        this.strip &&
+        Math.abs(node.clientWidth - this.width) > 8 &&
+        !node.contains(document.activeElement) &&
+        this.open(this.strip),
+    ).observe(node);
   }
 
   /** Show a strip's effects. */
@@ -25,12 +31,18 @@ class Details {
 
   about(strip) {
     const { song } = this.desk;
-    if (strip.kind === "bus") return song.buses[strip.number].sound === null ? "Effect bus: the sum of the sends to it." : "Effect bus, played as it was rendered: it follows no fader, and is silent while a track is soloed.";
+    if (strip.kind === "bus")
+      return song.buses[strip.number].sound === null
+        ? "Effect bus: the sum of the sends to it."
+        : "Effect bus, played as it was rendered: it follows no fader, and is silent while a track is soloed.";
     if (strip.kind === "master") return "Everything together.";
     const track = song.settings.tracks[strip.number];
     const lag = track.lag_samples;
     const moved = lag ? `, moved ${Math.abs(lag)} samples ${lag > 0 ? "earlier" : "later"}` : "";
-    return [`${song.tracks[strip.number].channels === 1 ? "Mono" : "Stereo"} stem${moved}.`, ...(track.flags ?? []).map((f) => `${f[0].toUpperCase()}${f.slice(1)}.`)].join(" ");
+    return [
+      `${song.tracks[strip.number].channels === 1 ? "Mono" : "Stereo"} stem${moved}.`,
+      ...(track.flags ?? []).map((f) => `${f[0].toUpperCase()}${f.slice(1)}.`),
+    ].join(" ");
   }
 
   /** What the page does not play itself. */
@@ -44,13 +56,18 @@ class Details {
     };
     const entries = lists[strip.kind]();
     if (!entries.length) return [];
-    const said = strip.kind === "master" ? "Not heard here, but in the exact render" : "Printed: in the sound as it is rendered, and fixed here";
+    const said =
+      strip.kind === "master"
+        ? "Not heard here, but in the exact render"
+        : "Printed: in the sound as it is rendered, and fixed here";
     const row = (e) => [el("dt", {}, effectTitle(e.effect)), el("dd", {}, this.values(e) || "no controls")];
     return [el("section", { class: "card" }, el("h3", {}, said), el("dl", {}, ...entries.flatMap(row)))];
   }
 
   values(entry) {
-    return this.desk.song.tables[entry.effect].map((q) => `${controlTitle(q.name)} ${written(entry.controls[q.name].value, q.unit)}`).join(", ");
+    return this.desk.song.tables[entry.effect]
+      .map((q) => `${controlTitle(q.name)} ${written(entry.controls[q.name].value, q.unit)}`)
+      .join(", ");
   }
 
   section(group) {
@@ -74,17 +91,42 @@ class Details {
     const { rate } = this.desk.song;
     // As wide as it is drawn, so that its labels are not stretched.
     const width = Math.max(280, Math.min(1640, this.node.clientWidth - 34));
-    const curve = new Response(width, width < 600 ? 200 : 240, rate, () => rowsOf(group.map((place) => place.entry()), rate), true);
+    const curve = new Response(
+      width,
+      width < 600 ? 200 : 240,
+      rate,
+      () =>
+        rowsOf(
+          group.map((place) => place.entry()),
+          rate,
+        ),
+      true,
+    );
     const bands = group.flatMap((place) => {
       const { effect } = place.entry();
-      return bandsOf(effect).map((band) => ({ place, prefix: band && `${band}_`, title: effectTitle(band ? `${band}_` : effect) }));
+      return bandsOf(effect).map((band) => ({
+        place,
+        prefix: band && `${band}_`,
+        title: effectTitle(band ? `${band}_` : effect),
+      }));
     });
     this.parts.push(curve, ...bands.map((band, n) => new Handle(this.desk, curve, band, n + 1)));
     const column = ({ place, prefix, title }, n) => {
       const table = this.desk.song.tables[place.entry().effect].filter((q) => q.name.startsWith(prefix));
-      return el("div", { class: "band" }, el("h4", {}, el("span", { class: "badge", "aria-hidden": "true" }, String(n + 1)), title), ...table.map((q) => this.field(place, q, prefix, title)));
+      return el(
+        "div",
+        { class: "band" },
+        el("h4", {}, el("span", { class: "badge", "aria-hidden": "true" }, String(n + 1)), title),
+        ...table.map((q) => this.field(place, q, prefix, title)),
+      );
     };
-    return el("section", { class: "card wide" }, el("h3", {}, "Equaliser"), curve.node, el("div", { class: "bands" }, ...bands.map(column)));
+    return el(
+      "section",
+      { class: "card wide" },
+      el("h3", {}, "Equaliser"),
+      curve.node,
+      el("div", { class: "bands" }, ...bands.map(column)),
+    );
   }
 
   field(place, q, prefix = "", group = effectTitle(place.entry().effect)) {
@@ -106,7 +148,14 @@ class Details {
     if (!buses.length) return [];
     const fields = buses.map((bus) => sendField(this.desk, strip.number, bus.name, effectTitle(bus.name), "sends:"));
     this.parts.push(...fields);
-    return [el("section", { class: "card" }, el("h3", {}, "Sends, behind the fader"), el("div", { class: "fields" }, ...fields.map((f) => f.node)))];
+    return [
+      el(
+        "section",
+        { class: "card" },
+        el("h3", {}, "Sends, behind the fader"),
+        el("div", { class: "fields" }, ...fields.map((f) => f.node)),
+      ),
+    ];
   }
 
   update() {

@@ -26,7 +26,10 @@ class Curve {
   draw(points, base) {
     const path = points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
     this.line.setAttribute("d", path);
-    this.area.setAttribute("d", base === undefined ? "" : `${path}L${points.at(-1)[0].toFixed(1)} ${base}L${points[0][0].toFixed(1)} ${base}Z`);
+    this.area.setAttribute(
+      "d",
+      base === undefined ? "" : `${path}L${points.at(-1)[0].toFixed(1)} ${base}L${points[0][0].toFixed(1)} ${base}Z`,
+    );
   }
 
   rule(x1, y1, x2, y2, kind = "") {

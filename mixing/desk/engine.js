@@ -62,8 +62,7 @@ class Engine {
     this.song = song;
     this.share = 1 - Math.exp(-BLOCK / (song.rate * GLIDE_SECONDS));
     this.pieces = song.sounds.map(() => new Map());
-    const chain = (entries, channels) =>
-      entries.map((entry) => new Unit(entry, song.tables[entry.effect], song.rate, channels));
+    const chain = (entries, channels) => entries.map((entry) => new Unit(entry, song.tables[entry.effect], song.rate, channels));
     const sides = () => [new Float64Array(BLOCK), new Float64Array(BLOCK)];
     this.strips = song.tracks.map((track, n) => ({
       ...track,
@@ -73,7 +72,12 @@ class Engine {
       open: new Ramp(0),
       sends: song.buses.map(() => new Ramp(0)),
     }));
-    this.buses = song.buses.map((bus, n) => ({ ...bus, units: chain(plan.buses[n].chain, 2), sides: sides(), open: new Ramp(0) }));
+    this.buses = song.buses.map((bus, n) => ({
+      ...bus,
+      units: chain(plan.buses[n].chain, 2),
+      sides: sides(),
+      open: new Ramp(0),
+    }));
     this.master = chain(plan.master, 2);
     this.output = new Ramp(0);
     this.weights = song.versions.map(() => new Ramp(0));
@@ -308,7 +312,11 @@ class Engine {
       stalls: this.stalls,
       peaks: this.peaks.slice(),
       mixPeak: this.mixPeak,
-      gains: Float32Array.from([...this.strips.map((s) => least(s.units)), ...this.buses.map((b) => least(b.units)), least(this.master)]),
+      gains: Float32Array.from([
+        ...this.strips.map((s) => least(s.units)),
+        ...this.buses.map((b) => least(b.units)),
+        least(this.master),
+      ]),
     };
     this.peaks.fill(0);
     this.mixPeak = 0;

@@ -15,7 +15,8 @@ function el(tag, attributes = {}, ...children) {
 /** A number as people write it, with the sign that typographers use. */
 function written(value, unit) {
   const minus = (text) => text.replace("-", "−");
-  if (unit === "dB") return value <= -199 ? "off" : minus(`${value >= 0.05 ? "+" : ""}${(Math.abs(value) < 0.05 ? 0 : value).toFixed(1)} dB`);
+  if (unit === "dB")
+    return value <= -199 ? "off" : minus(`${value >= 0.05 ? "+" : ""}${(Math.abs(value) < 0.05 ? 0 : value).toFixed(1)} dB`);
   if (unit === "Hz") return value < 1000 ? `${value.toFixed(0)} Hz` : `${(value / 1000).toFixed(value < 10000 ? 2 : 1)} kHz`;
   if (unit === "ms") return `${value >= 10 ? value.toFixed(0) : value.toFixed(value >= 1 ? 1 : 2)} ms`;
   if (unit === "dB/dB") return `${value.toFixed(1)}:1`;
@@ -34,7 +35,10 @@ function clock(seconds) {
 
 /** "low_shelf_gain_db" -> "gain". */
 function controlTitle(name, prefix = "") {
-  const words = name.slice(prefix.length).replace(/_(db|hz|ms)$/, "").replaceAll("_", " ");
+  const words = name
+    .slice(prefix.length)
+    .replace(/_(db|hz|ms)$/, "")
+    .replaceAll("_", " ");
   const title = { "cutoff frequency": "frequency", q: "Q" }[words] ?? words;
   return title[0].toUpperCase() + title.slice(1);
 }
@@ -42,7 +46,12 @@ function controlTitle(name, prefix = "") {
 /** "LowShelfFilter" -> "Low shelf"; "peak1_" -> "Peak 1". */
 function effectTitle(name) {
   if (name === "ParametricEQ") return "Equaliser";
-  const words = name.replace(/Filter$/, "").replace(/_$/, "").replaceAll("_", " ").replace(/([a-z])([A-Z0-9])/g, "$1 $2").toLowerCase();
+  const words = name
+    .replace(/Filter$/, "")
+    .replace(/_$/, "")
+    .replaceAll("_", " ")
+    .replace(/([a-z])([A-Z0-9])/g, "$1 $2")
+    .toLowerCase();
   return words[0].toUpperCase() + words.slice(1);
 }
 
@@ -57,10 +66,22 @@ const STEPS = 1000;
 class Field {
   constructor({ label, title, param, get, set, upright = false, text = (v) => written(v, param.unit), numeric = {} }) {
     Object.assign(this, { param, get, set, text });
-    this.numeric = { to: (v) => v, from: (v) => v, unit: param.unit === "dB/dB" ? ":1" : param.unit, low: param.low, high: param.high, ...numeric };
+    this.numeric = {
+      to: (v) => v,
+      from: (v) => v,
+      unit: param.unit === "dB/dB" ? ":1" : param.unit,
+      low: param.low,
+      high: param.high,
+      ...numeric,
+    };
     const log = param.scale === "log";
-    this.place = (v) => STEPS * (log ? Math.log(Math.max(v, 1e-9) / param.low) / Math.log(param.high / param.low) : (v - param.low) / (param.high - param.low));
-    this.value = (u) => (log ? param.low * (param.high / param.low) ** (u / STEPS) : param.low + ((param.high - param.low) * u) / STEPS);
+    this.place = (v) =>
+      STEPS *
+      (log
+        ? Math.log(Math.max(v, 1e-9) / param.low) / Math.log(param.high / param.low)
+        : (v - param.low) / (param.high - param.low));
+    this.value = (u) =>
+      log ? param.low * (param.high / param.low) ** (u / STEPS) : param.low + ((param.high - param.low) * u) / STEPS;
     const decibels = param.unit === "dB";
     this.slider = el("input", {
       type: "range",
@@ -82,8 +103,19 @@ class Field {
       "aria-label": `${label}, ${this.numeric.unit || "number"}`,
       onchange: () => this.typed(),
     });
-    const number = el("span", { class: "number" }, this.entry, this.numeric.unit ? el("span", { class: "unit", "aria-hidden": "true" }, this.numeric.unit) : null);
-    this.node = el("div", { class: upright ? "field upright" : "field" }, title ? el("span", { class: "title", "aria-hidden": "true" }, title) : null, this.slider, number);
+    const number = el(
+      "span",
+      { class: "number" },
+      this.entry,
+      this.numeric.unit ? el("span", { class: "unit", "aria-hidden": "true" }, this.numeric.unit) : null,
+    );
+    this.node = el(
+      "div",
+      { class: upright ? "field upright" : "field" },
+      title ? el("span", { class: "title", "aria-hidden": "true" }, title) : null,
+      this.slider,
+      number,
+    );
     this.update();
   }
 
@@ -101,7 +133,10 @@ class Field {
     this.shown = value;
     this.slider.value = this.decibels ? value : this.place(value);
     this.slider.setAttribute("aria-valuetext", this.text(value));
-    this.slider.style.setProperty("--at", `${(100 * (this.slider.value - this.slider.min)) / (this.slider.max - this.slider.min)}%`);
+    this.slider.style.setProperty(
+      "--at",
+      `${(100 * (this.slider.value - this.slider.min)) / (this.slider.max - this.slider.min)}%`,
+    );
     const number = this.numeric.to(value);
     const digits = Math.abs(number) >= 100 ? 0 : Math.abs(number) >= 10 ? 1 : 2;
     this.entry.value = number <= -199 ? "" : String(Number(number.toFixed(digits)));
@@ -119,7 +154,11 @@ function panField(options) {
 class Toggle {
   constructor({ text, label, kind, get, press }) {
     this.get = get;
-    this.node = el("button", { type: "button", class: `toggle ${kind}`, "aria-label": label, title: label, onclick: press }, text);
+    this.node = el(
+      "button",
+      { type: "button", class: `toggle ${kind}`, "aria-label": label, title: label, onclick: press },
+      text,
+    );
     this.update();
   }
   update() {

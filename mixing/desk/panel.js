@@ -5,17 +5,52 @@ class Transport {
     this.desk = desk;
     const { song, player } = desk;
     this.length = song.samples / song.rate;
-    this.button = el("button", { type: "button", class: "play", disabled: true, "aria-label": "Play", onclick: () => player.play() }, "▶");
-    this.loopButton = el("button", { type: "button", class: "toggle loop", "aria-pressed": "false", "aria-label": "Loop", title: "Loop (L)", onclick: () => this.loop() }, "Loop");
-    const end = (which, text, label) => el("button", { type: "button", class: "end", "aria-label": label, title: `${label} (${text})`, onclick: () => this.end(which) }, text);
+    this.button = el(
+      "button",
+      { type: "button", class: "play", disabled: true, "aria-label": "Play", onclick: () => player.play() },
+      "▶",
+    );
+    this.loopButton = el(
+      "button",
+      {
+        type: "button",
+        class: "toggle loop",
+        "aria-pressed": "false",
+        "aria-label": "Loop",
+        title: "Loop (L)",
+        onclick: () => this.loop(),
+      },
+      "Loop",
+    );
+    const end = (which, text, label) =>
+      el(
+        "button",
+        { type: "button", class: "end", "aria-label": label, title: `${label} (${text})`, onclick: () => this.end(which) },
+        text,
+      );
     const ends = el("span", { class: "ends" }, end(0, "[", "Loop begins here"), end(1, "]", "Loop ends here"));
-    this.slider = el("input", { type: "range", min: 0, max: this.length.toFixed(3), step: 0.01, value: 0, "aria-label": "Position", oninput: () => player.seek(Number(this.slider.value)) });
+    this.slider = el("input", {
+      type: "range",
+      min: 0,
+      max: this.length.toFixed(3),
+      step: 0.01,
+      value: 0,
+      "aria-label": "Position",
+      oninput: () => player.seek(Number(this.slider.value)),
+    });
     this.slider.addEventListener("keydown", (event) => this.key(event));
     this.region = el("span", { class: "region", hidden: true, "aria-hidden": "true" });
     this.time = el("span", { class: "time" }, "0:00");
     this.region.style.setProperty("--from", "0%");
     this.ends = [0, this.length];
-    node.append(this.button, this.loopButton, ends, this.time, el("div", { class: "seek" }, this.region, this.slider), el("span", { class: "time" }, clock(this.length)));
+    node.append(
+      this.button,
+      this.loopButton,
+      ends,
+      this.time,
+      el("div", { class: "seek" }, this.region, this.slider),
+      el("span", { class: "time" }, clock(this.length)),
+    );
   }
 
   ready() {
@@ -83,19 +118,44 @@ class Compare {
     this.desk = desk;
     const { song } = desk;
     this.radios = song.versions.map((version, n) => {
-      const input = el("input", { type: "radio", name: "version", id: `version-${n}`, checked: n === 0, onchange: () => desk.listen(n) });
+      const input = el("input", {
+        type: "radio",
+        name: "version",
+        id: `version-${n}`,
+        checked: n === 0,
+        onchange: () => desk.listen(n),
+      });
       const gain = el("span", { class: "gain" });
-      const label = el("label", { for: input.id, title: version.about }, el("span", { class: "key", "aria-hidden": "true" }, String(n + 1)), el("span", { class: "who" }, version.name), gain);
+      const label = el(
+        "label",
+        { for: input.id, title: version.about },
+        el("span", { class: "key", "aria-hidden": "true" }, String(n + 1)),
+        el("span", { class: "who" }, version.name),
+        gain,
+      );
       return { input, gain, node: el("div", { class: "version" }, input, label) };
     });
     this.match = el("input", { type: "checkbox", id: "matched", checked: true, onchange: () => this.toggle() });
     this.again = el("button", { type: "button", onclick: () => this.measure() }, "Measure the mix");
     this.stale = el("span", { class: "stale", hidden: true });
     const monitor = { low: -40, high: 12, unit: "dB", scale: "linear" };
-    this.level = new Field({ label: "Listening level", title: "Listening level", param: monitor, get: () => desk.monitor, set: (value) => this.listenAt(value) });
+    this.level = new Field({
+      label: "Listening level",
+      title: "Listening level",
+      param: monitor,
+      get: () => desk.monitor,
+      set: (value) => this.listenAt(value),
+    });
     node.append(
       el("fieldset", { class: "versions" }, el("legend", {}, "Listen to"), ...this.radios.map((r) => r.node)),
-      el("div", { class: "matching" }, el("div", { class: "check" }, this.match, el("label", { for: "matched" }, "At one loudness")), this.again, this.stale, this.level.node),
+      el(
+        "div",
+        { class: "matching" },
+        el("div", { class: "check" }, this.match, el("label", { for: "matched" }, "At one loudness")),
+        this.again,
+        this.stale,
+        this.level.node,
+      ),
     );
   }
 
@@ -142,7 +202,15 @@ class Buttons {
     this.undo = button("Undo", "Ctrl+Z", () => settings.undo());
     this.redo = button("Redo", "Ctrl+Shift+Z", () => settings.redo());
     this.reset = button("Reset", song.has_settings ? "To the model's settings" : "To the plain sum", () => settings.reset());
-    this.file = el("input", { type: "file", id: "file", accept: ".json,application/json", class: "unseen", tabindex: "-1", "aria-label": "Settings file", onchange: () => this.load() });
+    this.file = el("input", {
+      type: "file",
+      id: "file",
+      accept: ".json,application/json",
+      class: "unseen",
+      tabindex: "-1",
+      "aria-label": "Settings file",
+      onchange: () => this.load(),
+    });
     const open = button("Load settings…", "A settings.json of these stems", () => this.file.click());
     const save = button("Save settings", "Downloads settings.json, for dasp apply-settings", () => this.save(), "primary");
     node.append(this.undo, this.redo, this.reset, open, this.file, save);
@@ -188,7 +256,8 @@ class Keys {
     const { target, key } = event;
     const typing = target.matches("input[type=number]");
     if (event.ctrlKey || event.metaKey) {
-      if (key.toLowerCase() === "z" && !typing) this.take(event, () => (event.shiftKey ? this.desk.settings.redo() : this.desk.settings.undo()));
+      if (key.toLowerCase() === "z" && !typing)
+        this.take(event, () => (event.shiftKey ? this.desk.settings.redo() : this.desk.settings.undo()));
       return;
     }
     if (event.altKey || typing) return;
@@ -211,7 +280,12 @@ class Keys {
       ".": () => next(1),
     };
     const free = target.matches("body, button, section");
-    if (free) Object.assign(actions, { ArrowLeft: () => transport.move(-5), ArrowRight: () => transport.move(5), Home: () => player.seek(0) });
+    if (free)
+      Object.assign(actions, {
+        ArrowLeft: () => transport.move(-5),
+        ArrowRight: () => transport.move(5),
+        Home: () => player.seek(0),
+      });
     const version = Number(key) - 1;
     if (version >= 0 && version < this.desk.song.versions.length) this.take(event, () => this.desk.listen(version));
     else if (actions[key]) this.take(event, actions[key]);

@@ -75,7 +75,10 @@ class Player {
   /** Repeat from a second to another; null for no repeating. */
   setLoop(region) {
     const block = (seconds) => Math.round((seconds * this.song.rate) / BLOCK) * BLOCK;
-    this.loop = region && [block(region[0]), Math.min(Math.max(block(region[1]), block(region[0]) + BLOCK), Math.ceil(this.song.samples / BLOCK) * BLOCK)];
+    this.loop = region && [
+      block(region[0]),
+      Math.min(Math.max(block(region[1]), block(region[0]) + BLOCK), Math.ceil(this.song.samples / BLOCK) * BLOCK),
+    ];
     this.send({ loop: this.loop });
     this.fill();
   }
@@ -134,7 +137,10 @@ class Player {
   }
 
   give(take) {
-    this.node.port.postMessage({ take }, take[2].map((x) => x.buffer));
+    this.node.port.postMessage(
+      { take },
+      take[2].map((x) => x.buffer),
+    );
   }
 
   /** What reached the loudspeaker late, as far as the browser counts it, and how often the console had to wait for a piece. */

@@ -124,7 +124,8 @@ class Settings {
   fitted(found) {
     const ours = this.song.settings;
     if (found?.schema !== ours.schema) throw new Error(`That file is no ${ours.schema} file.`);
-    if (found.sample_rate !== ours.sample_rate) throw new Error(`Those settings are for ${found.sample_rate} Hz, the desk is at ${ours.sample_rate} Hz.`);
+    if (found.sample_rate !== ours.sample_rate)
+      throw new Error(`Those settings are for ${found.sample_rate} Hz, the desk is at ${ours.sample_rate} Hz.`);
     const next = structuredClone(ours);
     for (const key of ["notes", "metrics", "provenance"]) {
       delete next[key];
@@ -132,11 +133,23 @@ class Settings {
     }
     const list = (value) => (Array.isArray(value) ? value : []);
     const names = (of) => list(of).map((t) => t?.name);
-    if (names(found.tracks).toSorted().join("\n") !== names(ours.tracks).toSorted().join("\n")) throw new Error("Those settings are of other tracks.");
+    if (names(found.tracks).toSorted().join("\n") !== names(ours.tracks).toSorted().join("\n"))
+      throw new Error("Those settings are of other tracks.");
     if (names(found.buses).join("\n") !== names(ours.buses).join("\n")) throw new Error("Those settings have other buses.");
-    next.tracks = next.tracks.map((track, n) => this.fittedTrack(track, found.tracks.find((t) => t.name === track.name), n));
+    next.tracks = next.tracks.map((track, n) =>
+      this.fittedTrack(
+        track,
+        found.tracks.find((t) => t.name === track.name),
+        n,
+      ),
+    );
     next.buses.forEach((bus, b) => {
-      bus.effects = this.fittedChain(`bus ${bus.name}`, bus.effects, found.buses[b].effects, this.song.buses[b].sound === null ? 0 : Infinity);
+      bus.effects = this.fittedChain(
+        `bus ${bus.name}`,
+        bus.effects,
+        found.buses[b].effects,
+        this.song.buses[b].sound === null ? 0 : Infinity,
+      );
     });
     next.master = this.fittedChain("the master", next.master, found.master ?? []);
     next.output_gain_db = number("output_gain_db", found.output_gain_db ?? 0, -200, 100);
@@ -148,13 +161,15 @@ class Settings {
     delete out.gain_reduction_db;
     delete out.flags;
     for (const key of ["gain_reduction_db", "flags"]) if (theirs[key] !== undefined) out[key] = theirs[key];
-    if ((theirs.lag_samples ?? 0) !== ours.lag_samples) throw new Error(`${ours.name} has another lag in those settings: make the desk anew with dasp desk.`);
+    if ((theirs.lag_samples ?? 0) !== ours.lag_samples)
+      throw new Error(`${ours.name} has another lag in those settings: make the desk anew with dasp desk.`);
     out.fader_db = number(`${ours.name}: fader`, theirs.fader_db, -200, 100);
     out.pan = number(`${ours.name}: pan`, theirs.pan ?? 0.5, 0, 1);
     out.mute = theirs.mute === true;
     out.sends_db = {};
     for (const [bus, db] of Object.entries(theirs.sends_db ?? {})) {
-      if (!this.song.buses.some((b) => b.name === bus)) throw new Error(`${ours.name} has a send to ${bus}, which is no bus of the desk.`);
+      if (!this.song.buses.some((b) => b.name === bus))
+        throw new Error(`${ours.name} has a send to ${bus}, which is no bus of the desk.`);
       out.sends_db[bus] = number(`${ours.name}: send`, db, -200, 100);
     }
     out.inserts = this.fittedChain(ours.name, ours.inserts, theirs.inserts ?? [], this.song.tracks[n].printed);
@@ -164,12 +179,18 @@ class Settings {
   /** A chain with the same effects as ours; those before `live` are in the sound that the desk carries, and cannot differ. */
   fittedChain(who, ours, theirs, live = 0) {
     const names = (chain) => chain.map((e) => e?.effect).join(", ");
-    if (!Array.isArray(theirs) || names(theirs) !== names(ours)) throw new Error(`${who} has other effects in those settings: make the desk anew with dasp desk.`);
+    if (!Array.isArray(theirs) || names(theirs) !== names(ours))
+      throw new Error(`${who} has other effects in those settings: make the desk anew with dasp desk.`);
     return ours.map((entry, i) => {
       const controls = {};
       for (const q of this.song.tables[entry.effect]) {
         const given = theirs[i].controls?.[q.name];
-        const value = number(`${who}: ${entry.effect}'s ${q.name}`, given === undefined ? q.default : given?.value, q.low, q.high);
+        const value = number(
+          `${who}: ${entry.effect}'s ${q.name}`,
+          given === undefined ? q.default : given?.value,
+          q.low,
+          q.high,
+        );
         if (i < live && value !== entry.controls[q.name].value) {
           throw new Error(`${who}: ${entry.effect} is printed with other settings: make the desk anew with dasp desk.`);
         }
@@ -182,6 +203,7 @@ class Settings {
 
 function number(who, value, low, high) {
   const slack = 1e-9 * (high - low);
-  if (typeof value !== "number" || !(value >= low - slack && value <= high + slack)) throw new Error(`${who} must be a number from ${low} to ${high}.`);
+  if (typeof value !== "number" || !(value >= low - slack && value <= high + slack))
+    throw new Error(`${who} must be a number from ${low} to ${high}.`);
   return value;
 }

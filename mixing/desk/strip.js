@@ -16,7 +16,11 @@ class Strip {
     Object.assign(this, { desk, kind, number, name });
     this.fields = [];
     this.meter = new Meter();
-    this.title = el("button", { type: "button", class: "name", title: name, "aria-pressed": "false", onclick: () => desk.select(this) }, el("span", {}, ...breakable(name)));
+    this.title = el(
+      "button",
+      { type: "button", class: "name", title: name, "aria-pressed": "false", onclick: () => desk.select(this) },
+      el("span", {}, ...breakable(name)),
+    );
     this.peak = el("span", { class: "peak", "aria-hidden": "true" });
     this.node = el("section", { class: `strip ${kind}`, "aria-label": about }, this.title, this.curves());
   }
@@ -30,14 +34,31 @@ class Strip {
     const effects = () => this.live().map(({ entry }) => entry());
     const { rate } = this.desk.song;
     const dynamic = effects().findIndex((e) => CURVED.includes(e.effect));
-    if (effects().some((e) => sectionsOf(e.effect, valuesOf(e)).length)) this.response = new Response(96, 40, rate, () => rowsOf(effects(), rate));
+    if (effects().some((e) => sectionsOf(e.effect, valuesOf(e)).length))
+      this.response = new Response(96, 40, rate, () => rowsOf(effects(), rate));
     if (dynamic >= 0) this.levels = new Levels(40, 40, effects()[dynamic].effect, () => valuesOf(effects()[dynamic]));
     this.reduction = el("i");
     const pictures = [this.response, this.levels].filter(Boolean).map((curve) => curve.node);
     return el(
       "button",
-      { type: "button", class: "curves", "aria-label": `Effects of ${this.name}`, title: "All its controls", onclick: () => this.desk.select(this, true) },
-      ...(pictures.length ? pictures : [el("span", { class: "none" }, effects().map((e) => effectTitle(e.effect)).join(", ") || "No effects")]),
+      {
+        type: "button",
+        class: "curves",
+        "aria-label": `Effects of ${this.name}`,
+        title: "All its controls",
+        onclick: () => this.desk.select(this, true),
+      },
+      ...(pictures.length
+        ? pictures
+        : [
+            el(
+              "span",
+              { class: "none" },
+              effects()
+                .map((e) => effectTitle(e.effect))
+                .join(", ") || "No effects",
+            ),
+          ]),
       el("span", { class: "reduction", "aria-hidden": "true" }, this.reduction),
     );
   }
@@ -51,7 +72,14 @@ class Strip {
   fader(label, get, set) {
     const field = new Field({ label, param: this.desk.song.strip.fader_db, get, set, upright: true });
     const { low, high } = this.desk.song.strip.fader_db;
-    return el("div", { class: "level" }, this.add(field), scale(low, high, [24, 12, 0, -12, -24, -36, -48]), this.meter.node, this.peak);
+    return el(
+      "div",
+      { class: "level" },
+      this.add(field),
+      scale(low, high, [24, 12, 0, -12, -24, -36, -48]),
+      this.meter.node,
+      this.peak,
+    );
   }
 
   update() {
@@ -81,7 +109,10 @@ class TrackStrip extends Strip {
     super(desk, "track", number, name, `Track ${name}`);
     const edit = (key, change) => desk.settings.edit(`track ${number} ${key}`, (state) => change(state.tracks[number]));
     const track = () => this.state.tracks[number];
-    const sends = desk.song.buses.map((bus, b) => ({ ...bus, b })).filter((bus) => bus.sound === null).slice(0, 2);
+    const sends = desk.song.buses
+      .map((bus, b) => ({ ...bus, b }))
+      .filter((bus) => bus.sound === null)
+      .slice(0, 2);
     this.node.append(
       el("div", { class: "sends" }, ...sends.map((bus) => this.add(sendField(desk, number, bus.name, effectTitle(bus.name))))),
       this.add(
@@ -96,8 +127,18 @@ class TrackStrip extends Strip {
       el(
         "div",
         { class: "buttons" },
-        this.add(new Toggle({ text: "M", label: `Mute ${name}`, kind: "mute", get: () => track().mute, press: () => this.mute() })),
-        this.add(new Toggle({ text: "S", label: `Solo ${name}`, kind: "solo", get: () => desk.settings.solo.has(number), press: () => this.solo() })),
+        this.add(
+          new Toggle({ text: "M", label: `Mute ${name}`, kind: "mute", get: () => track().mute, press: () => this.mute() }),
+        ),
+        this.add(
+          new Toggle({
+            text: "S",
+            label: `Solo ${name}`,
+            kind: "solo",
+            get: () => desk.settings.solo.has(number),
+            press: () => this.solo(),
+          }),
+        ),
       ),
       this.fader(
         `${name} fader`,
@@ -111,7 +152,10 @@ class TrackStrip extends Strip {
     return places(this.desk, this.name, ["tracks", this.number, "inserts"]).slice(printed);
   }
   mute() {
-    this.desk.settings.edit(`track ${this.number} mute`, (state) => (state.tracks[this.number].mute = !state.tracks[this.number].mute));
+    this.desk.settings.edit(
+      `track ${this.number} mute`,
+      (state) => (state.tracks[this.number].mute = !state.tracks[this.number].mute),
+    );
   }
   solo() {
     this.desk.settings.toggleSolo(this.number);
@@ -126,11 +170,17 @@ class BusStrip extends Strip {
   constructor(desk, number) {
     const { name } = desk.settings.state.buses[number];
     super(desk, "bus", number, effectTitle(name), `Bus ${name}`);
-    this.node.append(el("p", { class: "kind" }, desk.song.buses[number].sound === null ? "Bus: follows the sends" : "Bus: played as rendered"));
-    this.node.append(el("div", { class: "level" }, scale(METER_LOW, METER_HIGH, [0, -12, -24, -36, -48]), this.meter.node, this.peak));
+    this.node.append(
+      el("p", { class: "kind" }, desk.song.buses[number].sound === null ? "Bus: follows the sends" : "Bus: played as rendered"),
+    );
+    this.node.append(
+      el("div", { class: "level" }, scale(METER_LOW, METER_HIGH, [0, -12, -24, -36, -48]), this.meter.node, this.peak),
+    );
   }
   live() {
-    return this.desk.song.buses[this.number].sound === null ? places(this.desk, this.name, ["buses", this.number, "effects"]) : [];
+    return this.desk.song.buses[this.number].sound === null
+      ? places(this.desk, this.name, ["buses", this.number, "effects"])
+      : [];
   }
 }
 
@@ -138,7 +188,10 @@ class MasterStrip extends Strip {
   constructor(desk) {
     super(desk, "master", 0, "Mix", "The mix");
     const output = (value) => desk.settings.edit("output", (state) => (state.output_gain_db = value));
-    this.node.append(el("p", { class: "kind" }, "Output gain"), this.fader("Output gain of the mix", () => this.state.output_gain_db, output));
+    this.node.append(
+      el("p", { class: "kind" }, "Output gain"),
+      this.fader("Output gain of the mix", () => this.state.output_gain_db, output),
+    );
   }
   /** The peak in words is the mix's own, whatever is listened to. */
   highest() {

@@ -5,7 +5,10 @@ function warm(song, plan) {
   const blocks = Math.ceil((WARM_SECONDS * song.rate) / BLOCK);
   const engine = new Engine({ ...song, samples: Infinity }, plan);
   let seed = 1;
-  const noise = Float32Array.from({ length: BLOCK * (blocks + 1) }, () => (seed = (16807 * seed) % 2147483647) / 2147483647 - 0.5);
+  const noise = Float32Array.from(
+    { length: BLOCK * (blocks + 1) },
+    () => (seed = (16807 * seed) % 2147483647) / 2147483647 - 0.5,
+  );
   song.sounds.forEach((sound, n) => engine.take(n, 0, Array(sound.channels).fill(noise)));
   engine.play(true);
   const sides = [new Float32Array(BLOCK), new Float32Array(BLOCK)];
