@@ -110,6 +110,37 @@ def write_folder(path: str | Path, save: Callable[[Path], None]) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def replace_folder(path: str | Path, save: Callable[[Path], None]) -> None:
+    """Call `save` with a temporary folder and put it in the place of `path`, folders within it too: whole or not at all.
+
+    What stood there is removed: the caller has made sure that it may be.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        temporary = _temporary_beside(path.parent)
+        made, before = temporary / "made", temporary / "before"
+        made.mkdir()
+        save(made)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            os.replace(path, before)
+        try:
+            os.replace(made, path)
+        except OSError:
+            if before.exists():
+                os.replace(before, path)
+            raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({_reason(error)}); choose another folder.") from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
 def _temporary_beside(path: Path) -> Path:
     """A new folder on the file system of `path`: in it, or in the nearest folder above it that exists."""
     where = path.absolute()

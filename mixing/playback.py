@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -29,26 +30,45 @@ def render(settings: Settings, multitrack: Multitrack) -> Tensor:
     Raises:
         UserError: a stem is missing, or shorter than its lag.
     """
-    wanted, have = [t["name"] for t in settings["tracks"]], multitrack.names[0]
-    for name in wanted:
-        if name not in have:
-            raise UserError(f"no stem is named {short(name)}; there are {short(', '.join(have), 200)}.{nearest(name, have)}")
-    tracks = multitrack.select(wanted)
-    lags = [t.get("lag_samples", 0) for t in settings["tracks"]]
-    late = next((n for n, lag in zip(wanted, lags, strict=True) if abs(lag) >= tracks.samples), None)
-    if late is not None:
-        raise UserError(f"{short(late)}: is shorter than its lag in the settings; give the stems that they were made for.")
-    moved, rate = shift(tracks, lags), tracks.sample_rate
+    check_stems(settings, multitrack.names[0], multitrack.samples)
+    wanted, lags = [t["name"] for t in settings["tracks"]], [t.get("lag_samples", 0) for t in settings["tracks"]]
+    moved, rate = shift(multitrack.select(wanted), lags), multitrack.sample_rate
     with torch.no_grad():
         inserted = []
         for n, track in enumerate(settings["tracks"]):
-            x = moved.audio[0, n, : int(moved.channels[0, n])][None]
-            for effect, values in _built(track.get("inserts", []), rate):
-                x = effect(x, **values)
-            inserted.append(x[0])
+            x = moved.audio[0, n, : int(moved.channels[0, n])]
+            inserted.append(torch.zeros_like(x) if track.get("mute") else play(track.get("inserts", []), x, rate))
         console = _console(settings, rate)
         mix = console(Multitrack.from_tracks(inserted, rate, wanted), _controls(settings, console)).audio[0]
     return mix * 10 ** (settings.get("output_gain_db", 0.0) / 20)
+
+
+def check_stems(settings: Settings, have: Sequence[str], samples: int) -> None:
+    """Refuse stems that settings cannot be played on.
+
+    Args:
+        settings: as `render` takes them.
+        have: names of the stems.
+        samples: of the longest.
+
+    Raises:
+        UserError: a stem is missing, or shorter than its lag.
+    """
+    for track in settings["tracks"]:
+        name = track["name"]
+        if name not in have:
+            raise UserError(f"no stem is named {short(name)}; there are {short(', '.join(have), 200)}.{nearest(name, have)}")
+        if abs(track.get("lag_samples", 0)) >= samples:
+            raise UserError(f"{short(name)}: is shorter than its lag in the settings; give the stems that they were made for.")
+
+
+@torch.no_grad()
+def play(effects: list[dict[str, Any]], audio: Tensor, rate: float) -> Tensor:
+    """Effects as settings list them, one after the other, on (C, T)."""
+    x = audio[None]
+    for effect, values in _built(effects, rate):
+        x = effect(x, **values)
+    return x[0]
 
 
 def _built(effects: list[dict[str, Any]], rate: float) -> list[tuple[Effect, dict[str, float]]]:

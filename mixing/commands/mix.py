@@ -22,19 +22,24 @@ if TYPE_CHECKING:
     "--model", metavar="NAME", help="A shipped model, a rule, or a file of weights; by default the best that is shipped."
 )
 @click.option("--seed", default=0, show_default=True, help="Of the random mixer.")
+@click.option("--desk", is_flag=True, help="Also write a mixing desk, a page on which the mix is changed by hand.")
 @click.option(
     "--list", is_flag=True, is_eager=True, expose_value=False, callback=lambda *given: _list(*given), help="Name the models."
 )
-def command(stems: Path, output: Path, model: str | None, seed: int) -> None:
+def command(stems: Path, output: Path, model: str | None, seed: int, desk: bool) -> None:
     """Mix the stems in a folder: writes mix.wav (32-bit float) and, where the model works a console, settings.json.
 
     The settings are in the units that people use: refine them by hand, then `dasp apply-settings`. Rules: sum (every stem as it
     is), mono (the sum in mono), equal-loudness (every stem at the same loudness by ITU-R BS.1770, the mix at -18 LUFS), random
     (faders and pans drawn by --seed), rules (loudness, pan by spectrum, less masking). `dasp mix --list` names the models that
     are shipped, and what they were trained on. Songs may be of any length: they are read and mixed in blocks. A mix that would
-    clip is turned down, and said to be.
+    clip is turned down, and said to be. --desk writes OUT_DIR/desk as well: see `dasp desk`.
     """
     check_output(output, stems)
+    if desk:
+        from mixing.desk.write import check_folder
+
+        check_folder(output / "desk")
 
     import math
 
@@ -64,6 +69,10 @@ def command(stems: Path, output: Path, model: str | None, seed: int) -> None:
     rest = f" and {SETTINGS}" if values is not None else f"; {name} has no settings"
     click.echo(f"wrote {said(output / MIX, sound, source.sample_rate)}{rest}")
     click.echo(f"by {name}: {models.about(mixer)}")
+    if desk:
+        from mixing.commands.desk import versions_of, write
+
+        write(output, stems, values, versions_of(output, values is not None), title=stems.resolve().name)
 
 
 def _mixed(mixer: Any, source: Source) -> tuple[Mix, Plan | None]:

@@ -102,6 +102,22 @@ def test_a_file_by_hand_may_leave_out_and_differ_from_track_to_track(tmp_path):
     assert left > right
 
 
+def test_a_muted_track_is_in_neither_the_mix_nor_a_bus(tmp_path, matched):
+    tracks, _, settings = matched
+    muted, without = copy.deepcopy(settings), copy.deepcopy(settings)
+    muted["tracks"][1]["mute"] = True
+    muted["tracks"][0]["mute"] = False
+    del without["tracks"][1]
+    write(tmp_path / "s.json", muted)
+    mix = render(read(tmp_path / "s.json"), tracks)
+    assert mix.abs().max() > 0.002
+    assert (mix - render(settings, tracks)).abs().max() > 1e-4
+    torch.testing.assert_close(mix, render(without, tracks), atol=1e-8, rtol=1e-5)
+    for track in muted["tracks"]:
+        track["mute"] = True
+    assert not render(muted, tracks).any()
+
+
 def test_stems_that_do_not_fit_are_refused(matched):
     tracks, _, settings = matched
     with pytest.raises(UserError, match=r"no stem is named track3; there are track1, track2\. Did you mean"):
@@ -142,6 +158,7 @@ HOSTILE = "<script>alert(1)</script>\n\x1b[31m" * 50
         (edit("tracks.0.pan", 1.5), "tracks[0].pan"),
         (edit("tracks.0.pann", 0.5), "'pann' was unexpected"),
         (edit("tracks.0.lag_samples", 1.5), "lag_samples"),
+        (edit("tracks.0.mute", "yes"), "tracks[0].mute: 'yes' is not of type 'boolean'"),
         (edit("tracks.1.name", "track1"), "tracks: track1 stands twice"),
         (edit("tracks.0.inserts.0.effect", "LowShelf"), "no effect 'LowShelf'"),
         (edit("tracks.0.inserts.0.effect", HOSTILE), "no effect"),
