@@ -24,8 +24,8 @@ VIEWS: dict[str, tuple[str, ...]] = {
         "AllpassFilter", "BandpassFilter", "FIRFilter", "GraphicEQ", "HighShelfFilter", "HighpassFilter", "LadderFilter",
         "LowShelfFilter", "LowpassFilter", "NotchFilter", "ParametricEQ", "PeakFilter",
     ),
-    "curve": ("Bitcrush", "Clipping", "Distortion", "Fuzz", "Gain", "Invert", "Overdrive"),
-    "dynamics": ("Compressor", "DeEsser", "Expander", "Limiter", "MultibandCompressor", "NoiseGate", "StudioCompressor"),
+    "curve": ("Bitcrush", "Clipping", "Distortion", "Fuzz", "Invert", "Overdrive"),
+    "dynamics": ("Compressor", "DeEsser", "Expander", "Gain", "Limiter", "MultibandCompressor", "NoiseGate", "StudioCompressor"),
     "decay": (
         "Allpass", "Comb", "Convolution", "Delay", "FeedbackDelayNetwork", "NoiseShapedReverb", "PingPongDelay", "Plate",
         "Reverb", "Spring",
@@ -167,7 +167,8 @@ def _finish(axis: Axes, curves: Curves) -> None:
         axis.set_xlim(float(curves.x.min()), float(curves.x.max()))
     axis.set_xlabel(curves.x_label)
     axis.set_ylabel(curves.y_label)
-    top, bottom = float(curves.y.max()), float(curves.y.min())
+    share = 2 if curves.clicks else 0  # what clicks is no part of the picture
+    bottom, top = np.percentile(curves.y, [share, 100 - share]).tolist()
     if curves.floor is not None:
         bottom = max(bottom, top - curves.floor)
     room = max(0.06 * (top - bottom), 0.5 if "dB" in curves.y_label else 0.05)
@@ -202,7 +203,9 @@ def _without_controls(axis: Axes, effect: Effect, size: Size) -> None:
 def _matrix(axis: Axes, gains: np.ndarray) -> None:
     shown: Any = axis.imshow(gains.T, cmap="PuOr", vmin=-1, vmax=1)
     for i, j in np.ndindex(*gains.shape):
-        axis.text(i, j, f"{gains[i, j]:+.3f}", ha="center", va="center", fontsize=10)
+        axis.text(
+            i, j, f"{gains[i, j]:+.3f}", ha="center", va="center", fontsize=10, color="white" if abs(gains[i, j]) > 0.5 else INK
+        )
     axis.grid(False)
     axis.set_xticks([0, 1], ["first", "second"])
     axis.set_yticks([0, 1], ["first", "second"])

@@ -43,7 +43,7 @@ def agreement(cosines: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figur
         v = values[i, j]
         axis.text(
             j, i, "none" if math.isnan(v) else f"{v:.2f}", ha="center", va="center", fontsize=6.5,
-            color="white" if abs(v) > 0.75 else INK,
+            color="white" if abs(v) > 0.5 else INK,
         )  # fmt: skip
     edge = -0.5
     for by in list(cosines.values())[:-1]:  # a line between two effects
@@ -77,7 +77,7 @@ def landscape(found: Landscape) -> Figure:
     axes[0, 0].set_ylim(-0.08 * top, 1.12 * top)
     low, high = float(found.slope.min()), float(found.slope.max())
     room = max(high - low, 1e-30)
-    axes[1, 0].set_ylim(low - 0.6 * room, high + 0.6 * room)
+    axes[1, 0].set_ylim(low - 0.3 * room, high + 0.3 * room)
     return made
 
 

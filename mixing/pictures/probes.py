@@ -25,6 +25,7 @@ class Curves:
         x_label, y_label: with units.
         kind: "frequency" for a logarithmic axis in Hz, "" for a linear one.
         floor: how far below the highest value the axis goes; None: as far as the values.
+        clicks: whether single values may lie far off the rest.
     """
 
     x: np.ndarray
@@ -33,6 +34,7 @@ class Curves:
     y_label: str
     kind: str = ""
     floor: float | None = None
+    clicks: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,9 @@ def gain(effect: Effect, controls: Tensor, size: Size, tone: float = 1000.0, qui
     power_in = x[: count * hop].reshape(count, hop).square().mean(-1).numpy()
     power_out = y[:, : count * hop].reshape(len(y), count, hop).square().mean(-1).numpy()
     at = (np.arange(count) + 0.5) * hop / rate
-    return Curves(at, decibels(power_out) - decibels(power_in), "time (s); loud in the middle", "gain (dB)", floor=60.0)
+    return Curves(
+        at, decibels(power_out) - decibels(power_in), "time (s); loud in the middle", "gain (dB)", floor=60.0, clicks=True
+    )
 
 
 def swing(effect: Effect, controls: Tensor, size: Size, tone: float = 1000.0) -> Curves:
