@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable
@@ -48,18 +49,22 @@ def find(settings: Settings, stems: str | Path) -> list[Medium]:
     inner = folder / "stems"
     listed = _listed(inner) if inner.is_dir() else {}
     files = listed or _listed(folder)
-    out = []
-    for n, track in enumerate(settings["tracks"], 1):
+    out: list[Medium] = []
+    for track in settings["tracks"]:
         name = track["name"]
         if name not in files:
             raise UserError(
                 f"{folder}: no stem is named {short(name)}; it has {short(', '.join(files), 200)}.{nearest(name, files)}"
             )
         info = probe(files[name], "ends")
-        out.append(
-            Medium(files[name], f"{n:02d}_{safe(name)}{files[name].suffix.lower()}", info.frames, info.rate, info.channels)
-        )
+        called = _unique(safe(name), {m.name.rpartition(".")[0].lower() for m in out})
+        out.append(Medium(files[name], called + files[name].suffix.lower(), info.frames, info.rate, info.channels))
     return out
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """A name that differs from those taken by more than capitals, as some disks want it."""
+    return next(n for k in itertools.count(1) if (n := name if k == 1 else f"{name}_{k}").lower() not in taken)
 
 
 def safe(name: str) -> str:

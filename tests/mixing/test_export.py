@@ -195,9 +195,9 @@ def test_the_audio_is_the_stems(stems, tmp_path):
     with zipfile.ZipFile(tmp_path / "a.dawproject") as archive:
         for n in range(1, 4):
             audio = (stems / f"track{n}.wav").read_bytes()
-            assert (tmp_path / "a_media" / f"{n:02d}_track{n}.wav").read_bytes() == audio
-            assert archive.read(f"audio/{n:02d}_track{n}.wav") == audio
-            assert archive.getinfo(f"audio/{n:02d}_track{n}.wav").compress_type == zipfile.ZIP_STORED
+            assert (tmp_path / "a_media" / f"track{n}.wav").read_bytes() == audio
+            assert archive.read(f"audio/track{n}.wav") == audio
+            assert archive.getinfo(f"audio/track{n}.wav").compress_type == zipfile.ZIP_STORED
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
