@@ -93,7 +93,7 @@ def _image(spectrum: np.ndarray, sample_rate: float) -> tuple[np.ndarray, np.nda
     left, right = np.abs(spectrum[0]), np.abs(spectrum[-1])
     position = np.arctan2(right, left) * 2 / math.pi
     bins = np.linspace(0, sample_rate / 2, spectrum.shape[1])[:, None] + np.zeros_like(left)
-    edges = np.geomspace(100.0, min(20000.0, 0.499 * sample_rate), 45)
+    edges = np.geomspace(150.0, min(20000.0, 0.499 * sample_rate), 33)  # bands no narrower than the spectrum resolves
     weights, positions = (left**2 + right**2).ravel(), np.linspace(0, 1, 62)
     energy, *_ = np.histogram2d(bins.ravel(), position.ravel(), bins=(edges, positions), weights=weights)
     return edges, _decibels(energy / spectrum.shape[2])
