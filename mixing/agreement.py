@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dasp import Effect
 from dasp.effects import find
-from gradients import SPSA, Autodiff, FiniteDifference, Strategy
+from gradients import SPSA, Autodiff, FiniteDifference, Strategy, resolve
 
 EFFECTS = ("Gain", "Panner", "ParametricEQ", "Compressor", "Reverb", "Distortion")
 
@@ -76,6 +76,13 @@ def strategies() -> dict[str, tuple[Strategy, torch.dtype]]:
     }
 
 
+def networks(cls: type[Effect], sample_rate: float) -> dict[str, tuple[Strategy, torch.dtype]]:
+    """The strategies that work through a shipped network, proxy and hybrid: none where this effect has none at this rate."""
+    if not cls(sample_rate).shipped or sample_rate != 44100:
+        return {}
+    return {name: (resolve(name), torch.float32) for name in ("proxy", "hybrid")}
+
+
 def agreement(
     cls: type[Effect],
     audio: Tensor,
@@ -122,6 +129,36 @@ def agreement(
             spread = (median(biases), median(deviations)) if known else (None, None)
             table.append(Agreement(cls.__name__, title, median(cosines), median(ratios), min(cosines), *spread))
     return table
+
+
+def by_control(
+    cls: type[Effect],
+    audio: Tensor,
+    sample_rate: float,
+    *,
+    draws: int = 10,
+    seed: int = 0,
+    chosen: dict[str, tuple[Strategy, torch.dtype]] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, dict[str, float]]:
+    """Agreement of each control's derivative: strategy -> control -> cosine between its derivatives over the draws and float64
+    autodiff's. 1: the same up to a factor; 0: no relation; -1: the wrong way. Controls without a true gradient are left out.
+
+    Args: as in `agreement`; chosen: strategies by title, `strategies()` and `networks()` by default.
+    """
+    cases, true = _cases(cls, audio, sample_rate, draws, seed)
+    names = [q.name for q, good in zip(cls.controls, true.tolist(), strict=True) if good]
+    truth = torch.stack([t for *_, t in cases])
+    out = {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for title, (strategy, dtype) in (chosen or {**strategies(), **networks(cls, sample_rate)}).items():
+            progress(f"{cls.__name__}: {title}")
+            effect = cls(sample_rate, gradient=strategy)
+            found = torch.stack([_gradient(effect, x.to(dtype), here, target.to(dtype))[true] for x, here, target, _ in cases])
+            cosines = torch.nn.functional.cosine_similarity(found, truth, dim=0, eps=1e-300)
+            out[title] = dict(zip(names, cosines.tolist(), strict=True))
+    return out
 
 
 def step_errors(

@@ -158,18 +158,31 @@ def read(path: str | Path) -> Settings:
         raise UserError(f"{path}: cannot be opened ({(error.strerror or str(error)).lower()}).") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not a text file; give the settings.json that dasp wrote.") from None
+    return parse(str(path), text)
+
+
+def parse(who: str, text: str) -> Settings:
+    """Check the text of a settings file, as `read` does.
+
+    Args:
+        who: in front of the messages.
+        text: JSON.
+
+    Raises:
+        UserError: as `read`.
+    """
     try:
         settings = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         raise UserError(
-            f"{path}: is not JSON (line {error.lineno}: {error.msg.lower()}); give the settings.json that dasp wrote."
+            f"{who}: is not JSON (line {error.lineno}: {error.msg.lower()}); give the settings.json that dasp wrote."
         ) from None
     except ValueError as error:
-        raise UserError(f"{path}: {error}.") from None
+        raise UserError(f"{who}: {error}.") from None
     except RecursionError:
-        raise UserError(f"{path}: is nested too deeply; give the settings.json that dasp wrote.") from None
-    _check_form(str(path), settings)
-    _check_meaning(str(path), settings)
+        raise UserError(f"{who}: is nested too deeply; give the settings.json that dasp wrote.") from None
+    _check_form(who, settings)
+    _check_meaning(who, settings)
     return settings
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-LEAVE = ("torchaudio", "vst3", "cuda", "browser")
+LEAVE = ("torchaudio", "vst3", "cuda", "browser", "schema")
 """Markers of the tests that may be skipped: they need what this machine may not have."""
 
 

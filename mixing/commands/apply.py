@@ -12,7 +12,7 @@ from mixing.commands._common import Number, peak_notes, said, say, strategy
 from mixing.errors import UserError
 
 if TYPE_CHECKING:
-    from dasp import Effect
+    from dasp import Effect, Param
 
 
 class _Effects(click.Group):
@@ -88,6 +88,10 @@ def _command(cls: type[Effect]) -> click.Command:
             ["--tail"], type=Number(0, 600, "s"), default=0.0, show_default=True, metavar="SECONDS",
             help="Go on for so long after the end of IN, to let it ring out.",
         ),
+        click.Option(
+            ["--plot"], type=click.Path(path_type=Path), metavar="FILE",
+            help="Also draw spectrogram and stereo image before and after: SVG or PNG.",
+        ),
     ]  # fmt: skip
 
     def run(**given: Any) -> None:
@@ -96,12 +100,16 @@ def _command(cls: type[Effect]) -> click.Command:
     return click.Command(cls.__name__, params=params, callback=run, help=about, short_help=about)
 
 
-def _run(cls: type[Effect], *, source: Path, target: Path, gradient: str, tail: float, **values: Any) -> None:
+def _run(cls: type[Effect], *, source: Path, target: Path, gradient: str, tail: float, plot: Path | None, **values: Any) -> None:
     import torch
 
     from mixing.audio import check_writable, read, write
 
     check_writable(target)
+    if plot is not None:
+        from mixing.pictures import sound, style
+
+        style.check(plot)
     options = {k: values.pop(k) for k in cls.options}
     strategy(gradient, [cls.__name__])
     audio, rate = read(source)
@@ -114,3 +122,11 @@ def _run(cls: type[Effect], *, source: Path, target: Path, gradient: str, tail: 
     gain = write(target, out, rate)
     say(peak_notes(out, gain, str(target)))
     click.echo(f"wrote {said(target, out, rate)}")
+    if plot is not None:
+        title = ", ".join([cls.__name__, *(f"{q.name} {style.short(values[q.name])}" for q in cls.controls if _moved(q, values))])
+        style.save(sound.before_and_after(audio, out, rate, title), plot)
+        click.echo(f"wrote {plot}")
+
+
+def _moved(q: Param, values: dict[str, Any]) -> bool:
+    return values[q.name] != q.default

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 @click.command("effects", short_help="List the effects and their controls.")
 @click.argument("name", required=False)
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
-def command(name: str | None, markdown: bool) -> None:
+@click.option(
+    "--plot", metavar="FILE", type=click.Path(path_type=Path), help="Draw what each control of NAME does instead: SVG or PNG."
+)
+def command(name: str | None, markdown: bool, plot: Path | None) -> None:
     """List every effect, its controls, their units, ranges, scales and defaults; or those of effect NAME."""
     from dasp.effects import find, registry
     from mixing.errors import UserError
@@ -24,6 +28,15 @@ def command(name: str | None, markdown: bool) -> None:
         chosen = [find(name)] if name else list(registry().values())
     except ValueError as error:
         raise UserError(str(error)) from None
+    if plot is not None:
+        if not name:
+            raise UserError("--plot draws one effect: name it, as in dasp effects Compressor --plot compressor.svg.")
+        from mixing.pictures import effects, style
+
+        style.check(plot)
+        style.save(effects.picture(chosen[0]), plot)
+        click.echo(f"wrote {plot}")
+        return
     rows = [row for cls in chosen for row in _rows(cls)]
     titles = ("effect", "control", "range", "unit", "scale", "default", "")
     if markdown:

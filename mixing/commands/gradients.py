@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mixing.commands._common import Number
 from mixing.errors import UserError
+
+if TYPE_CHECKING:
+    from dasp import Effect
 
 
 @click.command("gradients", short_help="How well each gradient strategy agrees with float64 autodiff.")
@@ -22,6 +26,14 @@ from mixing.errors import UserError
 @click.option("--json", "json_path", metavar="FILE", type=click.Path(path_type=Path), help="Also write the figures here.")
 @click.option("--page", metavar="FILE", type=click.Path(path_type=Path), help="Also write a page with all tables here.")
 @click.option(
+    "--plot", metavar="FILE", type=click.Path(path_type=Path), help="Also draw the agreement, controls by strategies: SVG or PNG."
+)
+@click.option(
+    "--landscape",
+    metavar="CONTROL",
+    help="Instead of tables, draw into --plot the loss along this control of one --effect, and each strategy's slopes on it.",
+)
+@click.option(
     "--readme", metavar="FILE", type=click.Path(path_type=Path), help="Put the strip's table between this file's markers."
 )
 def command(
@@ -33,6 +45,8 @@ def command(
     seed: int,
     json_path: Path | None,
     page: Path | None,
+    plot: Path | None,
+    landscape: str | None,
     readme: Path | None,
 ) -> None:
     """Cosine and norm ratio of each strategy's control gradient against float64 autodiff, on the demo's stems.
@@ -60,11 +74,20 @@ def command(
     for path in (json_path, page, readme):
         if path is not None:
             check_file(path)
+    if plot is not None:
+        from mixing.pictures import style
+
+        style.check(plot)
+    if landscape is not None:
+        _landscape(landscape, chosen, plot, seconds, seed)
+        return
     audio, rate = excerpts(seconds)
-    rows, steps = [], []
+    rows, steps, cosines = [], [], {}
     with Terminal(stderr=True).status("") as status:
         for cls in chosen:
             rows += a.agreement(cls, audio, rate, draws=draws, seed=seed, progress=status.update)
+            if plot is not None:
+                cosines[cls.__name__] = a.by_control(cls, audio, rate, draws=draws, seed=seed, progress=status.update)
             if with_steps:
                 status.update(f"{cls.__name__}: steps")
                 steps += a.step_errors(cls, audio, rate, draws=draws, seed=seed)
@@ -76,9 +99,34 @@ def command(
         write_text(json_path, json.dumps(figures, indent=1) + "\n")
     if page is not None:
         write_text(page, _page(tables, about))
+    if plot is not None:
+        from mixing.pictures import gradients as pictures
+
+        style.save(pictures.agreement(cosines), plot)
     if readme is not None:
         strip = a.markdown([r for r in rows if r.effect in a.EFFECTS])
         write_text(readme, replace_between(readme.read_text(), "gradients", strip))
+
+
+def _landscape(control: str, chosen: list[type[Effect]], plot: Path | None, seconds: float, seed: int) -> None:
+    """Draw the loss along a control."""
+    from rich.console import Console as Terminal
+
+    from mixing.demo_data import excerpts
+    from mixing.landscape import landscape
+    from mixing.pictures import gradients as pictures
+    from mixing.pictures import style
+
+    if plot is None or len(chosen) != 1:
+        raise UserError("--landscape draws a control of one effect: give --effect NAME and --plot FILE, too.")
+    audio, rate = excerpts(seconds)
+    try:
+        with Terminal(stderr=True).status("") as status:
+            found = landscape(chosen[0], control, audio[:1], rate, seed=seed, progress=status.update)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    style.save(pictures.landscape(found), plot)
+    click.echo(f"wrote {plot}")
 
 
 _HEADS = (
