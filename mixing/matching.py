@@ -75,8 +75,8 @@ def match(
         seed: of excerpts and stochastic strategies.
         progress: called with (stage, step, of how many, loss).
         should_stop: asked between steps; True keeps the best so far.
-        checkpoint: file in which each stage, and each pass of Gauss-Newton, leaves what it found. The same match called again
-            goes on behind it; the file is removed at the end, unless the match was stopped.
+        checkpoint: folder in which each stage, and each pass of Gauss-Newton, leaves what it found. The same match called again
+            goes on behind it; the folder is removed at the end, unless the match was stopped.
 
     Raises:
         ValueError: shapes do not fit, or an effect's name is unknown.

@@ -1,9 +1,10 @@
-"""What the stages of a match found, kept in a file: a match that was killed goes on behind the last stage that it ended."""
+"""What the stages of a match found, kept on disk: a match that was killed goes on behind the last stage that it ended."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,22 +13,21 @@ import torch
 
 from mixing.console import Controls
 from mixing.multitrack import Multitrack
-from mixing.output import write_whole
 
 _PARTS = ("tracks", "buses", "master")
 
 
 class Milestones:
-    """Controls by the name of the stage that found them. A file of another match, or one that is damaged, counts as none.
+    """Controls by the name of the stage that found them. What is of another match, or damaged, counts as nothing.
 
     Args:
-        path: of the file; None keeps nothing.
+        folder: of its own; None keeps nothing.
         identity: of the match; see `identity`.
     """
 
-    def __init__(self, path: Path | None, identity: str) -> None:
-        self.path, self.identity = path, identity
-        self._found: dict[str, Controls] = {} if path is None else _read(path, identity)
+    def __init__(self, folder: Path | None, identity: str) -> None:
+        self.folder, self.identity = folder, identity
+        self._found: dict[str, Controls] = {} if folder is None else _read(folder, identity)
 
     def get(self, stage: str) -> Controls | None:
         """What a stage of this match found before."""
@@ -36,8 +36,11 @@ class Milestones:
     def keep(self, stage: str, controls: Controls) -> None:
         """Write down what a stage found."""
         self._found[stage] = controls.map(lambda t: t.detach().clone())
-        if self.path is not None:
-            self._write(self.path)
+        if self.folder is not None:
+            from proxies import snapshot
+
+            tensors = {f"{name}/{part}": getattr(c, part) for name, c in self._found.items() for part in _PARTS}
+            snapshot.write(self.folder, len(self._found), tensors, {"of": self.identity})
 
     def run(self, stage: str, make: Callable[[], Controls], should_stop: Callable[[], bool]) -> Controls:
         """What the stage found before, or else what `make` finds now; kept unless it was stopped on the way."""
@@ -50,29 +53,19 @@ class Milestones:
         return found
 
     def forget(self) -> None:
-        """The match is done: the file goes."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
-
-    def _write(self, path: Path) -> None:
-        from safetensors.torch import save_file
-
-        tensors = {f"{stage}/{part}": getattr(c, part).contiguous() for stage, c in self._found.items() for part in _PARTS}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda temporary: save_file(tensors, temporary, {"of": self.identity}))
+        """The match is done: the folder goes."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _read(path: Path, identity: str) -> dict[str, Controls]:
-    from safetensors import SafetensorError, safe_open
+def _read(folder: Path, identity: str) -> dict[str, Controls]:
+    from proxies import snapshot
 
-    try:
-        with safe_open(path, "pt") as file:
-            if (file.metadata() or {}).get("of") != identity:
-                return {}
-            stages = dict.fromkeys(key.rpartition("/")[0] for key in file.keys())  # noqa: SIM118
-            return {s: Controls(*(file.get_tensor(f"{s}/{part}") for part in _PARTS)) for s in stages}
-    except (OSError, SafetensorError):
+    tensors, counters = snapshot.newest(folder) or ({}, {})
+    if counters.get("of") != identity:
         return {}
+    stages = dict.fromkeys(name.rpartition("/")[0] for name in tensors)
+    return {stage: Controls(*(tensors[f"{stage}/{part}"] for part in _PARTS)) for stage in stages}
 
 
 def identity(multitrack: Multitrack, reference: torch.Tensor, **options: Any) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.comparison.running import Budget, Result, table
-from mixing.evaluation.table import cell, heading, spread
+from mixing.evaluation.table import heading, spread
+from mixing.text_tables import cell
 
 INTRO = """# The mixing systems compared
 

@@ -82,8 +82,9 @@ def recipe(system: System, budget: Budget, songs: Mapping[str, Sequence[str]] | 
     Args:
         system: one that is trained.
         budget: the same for all.
-        songs: other "hold_out" and "validation" than the shipped ones.
+        songs: other "hold_out" and "validation" than the shipped ones; all other songs are then heard.
     """
+    split = {**_split(), **({"songs": ["*"], **songs} if songs else {})}
     common = {
         "steps": budget.steps,
         "batch": budget.batch,
@@ -92,7 +93,7 @@ def recipe(system: System, budget: Budget, songs: Mapping[str, Sequence[str]] | 
         "validation_excerpts": budget.validation_excerpts,
         "data.samples": budget.samples,
         **{f"data.{name}": value for name, value in HEARD.items()},
-        **{f"data.{name}": list(value) for name, value in {**_split(), **(songs or {})}.items()},
+        **{f"data.{name}": list(value) for name, value in split.items()},
     }
     if budget.tiny:
         common |= {"workers": 0, **system.short}
@@ -177,9 +178,9 @@ def _made(
 
 
 def _split() -> dict[str, Sequence[str]]:
-    """The songs that no system hears, and those that choose weights: one recipe's, for all."""
+    """The songs that are heard, those that no system hears, and those that choose weights: one recipe's, for all."""
     data = read(_ANY.recipe)["data"]
-    return {name: data[name] for name in ("hold_out", "validation")}
+    return {name: data[name] for name in ("songs", "hold_out", "validation")}
 
 
 def _plain(values: dict[str, float]) -> dict[str, float | None]:

@@ -159,7 +159,8 @@ def _summary(table: Table) -> None:
     """The headlines on the terminal."""
     from rich.table import Table as Lines
 
-    from mixing.evaluation.table import NOTHING, heading, spread
+    from mixing.evaluation.table import heading, spread
+    from mixing.text_tables import NOTHING
 
     lines = Lines(box=None, pad_edge=False, header_style="bold")
     lines.add_column("mixer")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mixing.multitrack import Multitrack
     from mixing.result import MatchResult
 
-CHECKPOINT = ".match.safetensors"
+CHECKPOINT = ".match"
 EFFECTS = "LowShelfFilter,PeakFilter,HighShelfFilter,Compressor"
 
 
@@ -60,7 +60,7 @@ def command(stems: Path, reference: Path, output: Path, time_limit: float | None
     Every track gets the same inserts, a fader, a pan and a send to a reverb. Writes into OUT_DIR, all three or none: mix.wav (the
     console's mix), settings.json (every control in its unit) and report.html (loss, spectra, settings for a DAW, players).
     Ctrl-C stops and keeps the best so far; pressed twice it ends without results. A match that was killed goes on where its last
-    stage ended when the same command is given again (OUT_DIR/.match.safetensors, which is gone at the end).
+    stage ended when the same command is given again (OUT_DIR/.match, which is gone at the end).
     """
     effects = _insert_names(options.pop("effects"))
     gradient, master, seed = options.pop("gradient"), options.pop("master"), options["seed"]

@@ -8,8 +8,9 @@ from typing import Any
 
 from mixing.evaluation.metrics import GROUPS, Metric
 from mixing.evaluation.statistics import Interval
-from mixing.evaluation.table import NOTHING, Table, heading, shown, spread
+from mixing.evaluation.table import Table, heading, shown, spread
 from mixing.plots import ACCENT, GRID, INK, figure, svg
+from mixing.text_tables import NOTHING
 
 
 def page(table: Table, about: dict[str, Any]) -> str:

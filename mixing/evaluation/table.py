@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,8 +10,7 @@ from typing import Literal
 
 from mixing.evaluation.metrics import BY_NAME, GROUPS, HEADLINES, METRICS, Metric
 from mixing.evaluation.statistics import Interval, Paired, interval, paired
-
-NOTHING = "\N{EN DASH}"  # where there is no value
+from mixing.text_tables import NOTHING, cell, comma_separated, markdown, number, safe
 
 
 @dataclass(frozen=True)
@@ -129,10 +126,9 @@ class Table:
         """A line for each mix: song, group, mixer and every metric, empty where there is none."""
         names = [m.name for m in self.metrics]
         lines = [
-            [_safe(r.song), _safe(r.group), _safe(r.mixer), *(number(r.values.get(n, math.nan)) for n in names)]
-            for r in self.rows
+            [safe(r.song), safe(r.group), safe(r.mixer), *(number(r.values.get(n, math.nan)) for n in names)] for r in self.rows
         ]
-        return _csv([["song", "group", "mixer", *names], *lines])
+        return comma_separated([["song", "group", "mixer", *names], *lines])
 
     def summary_csv(self) -> str:
         """A line for each metric and mixer: mean, interval, songs, and the test against `baseline`."""
@@ -144,27 +140,27 @@ class Table:
                 test = tests.get(mixer)
                 tail = [number(v) for v in (test.difference, test.p, test.p_holm)] if test else ["", "", ""]
                 numbers = [number(v) for v in (found.mean, found.low, found.high)]
-                lines.append([metric.name, metric.unit, _safe(mixer), *numbers, str(found.count), *tail])
-        return _csv([head, *lines])
+                lines.append([metric.name, metric.unit, safe(mixer), *numbers, str(found.count), *tail])
+        return comma_separated([head, *lines])
 
     def markdown(self) -> str:
         """Means with intervals of all metrics, tests of the headlines, every song's headlines, and what was left out."""
         parts = ["# Evaluation", "", *(f"{line}  " for line in self.about()), ""]
         parts += self._matrix("Overall", self.headlines)
         if self.frechet:
-            parts += _markdown(["Mixer", "Frechet distance"], [[m, f"{v:.4g}"] for m, v in self.frechet.items()])
+            parts += markdown(["Mixer", "Frechet distance"], [[m, f"{v:.4g}"] for m, v in self.frechet.items()])
         parts += [f"## Tests against {cell(self.baseline)}", "", self.about_tests(), ""]
         rows = [
             [m.title, mixer, f"{t.difference:+.3g}", f"{t.p:.2g}", f"{t.p_holm:.2g}", str(t.count)]
             for m in self.headlines
             for mixer, t in self.tests(m.name).items()
         ]
-        parts += _markdown(["Metric", "Mixer", "Difference", "p", "p (Holm)", "Pairs"], rows)
+        parts += markdown(["Metric", "Mixer", "Difference", "p", "p (Holm)", "Pairs"], rows, 2)
         for group, title in GROUPS.items():
             parts += self._matrix(title, [m for m in self.metrics if m.group == group])
         parts += ["## Songs", ""]
         rows = [[r.song, r.mixer, *(shown(r.values.get(m.name, math.nan)) for m in self.headlines)] for r in self.rows]
-        parts += _markdown(["Song", "Mixer", *map(heading, self.headlines)], rows)
+        parts += markdown(["Song", "Mixer", *map(heading, self.headlines)], rows, 2)
         if self.left_out:
             parts += ["## Left out", ""]
             parts += [f"- {cell(x.song)}{f', {cell(x.mixer)}' if x.mixer else ''}: {cell(x.why)}" for x in self.left_out] + [""]
@@ -203,7 +199,7 @@ class Table:
             return []
         found = [self.summary(m.name) for m in metrics]
         rows = [[mixer, *(spread(f[mixer]) if mixer in f else NOTHING for f in found)] for mixer in self.mixers]
-        return [f"## {title}", "", *_markdown(["Mixer", *map(heading, metrics)], rows)]
+        return [f"## {title}", "", *markdown(["Mixer", *map(heading, metrics)], rows)]
 
 
 def heading(metric: Metric) -> str:
@@ -220,30 +216,3 @@ def spread(found: Interval) -> str:
     if not math.isfinite(found.low + found.high):
         return shown(found.mean)
     return f"{shown(found.mean)} ({shown(found.low)} to {shown(found.high)})"
-
-
-def number(value: float) -> str:
-    """A number for machines; empty where there is none."""
-    return f"{value:.9g}" if math.isfinite(value) else ""
-
-
-def cell(text: str) -> str:
-    """A name as text within Markdown."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return "".join(f"\\{c}" if c in r"\`*_{}[]<>()#+!|&" else c for c in line)
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *([cell(c) if i < 2 else c for i, c in enumerate(row)] for row in rows)]
-    return [*("| " + " | ".join(line) + " |" for line in lines), ""]
-
-
-def _csv(lines: list[list[str]]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(lines)
-    return out.getvalue()
-
-
-def _safe(text: str) -> str:
-    """A name that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -10,12 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mixing.evaluation.table import NOTHING, _csv, _markdown, _safe, cell, number
 from mixing.listening.analysis import By, Centre, Pair, Result, analyse
 from mixing.listening.cleaning import Excluded, Rules, clean, repeat_difference
 from mixing.listening.criteria import CRITERIA, Criterion
 from mixing.listening.ratings import Read, Session
 from mixing.plots import ACCENT, GRID, INK, figure, svg
+from mixing.text_tables import NOTHING, cell, comma_separated, markdown, number, safe
 
 SIGNIFICANT = 0.05
 
@@ -155,7 +155,7 @@ class Report:
         head = ["participant", "song", "kind", "position", "page_seconds", "condition", "role", "plays", "heard_s", "criterion"]
         rows = [
             [
-                *(_safe(s.participant), _safe(p.song), p.kind, str(p.position), number(p.seconds), _safe(x.condition), x.role),
+                *(safe(s.participant), safe(p.song), p.kind, str(p.position), number(p.seconds), safe(x.condition), x.role),
                 *(str(x.plays), number(x.heard_s), criterion, number(rating)),
             ]
             for s in self.sessions
@@ -163,16 +163,16 @@ class Report:
             for x in p.stimuli.values()
             for criterion, rating in x.ratings.items()
         ]
-        return _csv([[*head, "rating"], *rows])
+        return comma_separated([[*head, "rating"], *rows])
 
     def summary_csv(self) -> str:
         """A line for each criterion and condition."""
         rows = [
-            [c, _safe(name), number(x.median), number(x.low), number(x.high), number(x.mean), str(x.count), str(len(x.ratings))]
+            [c, safe(name), number(x.median), number(x.low), number(x.high), number(x.mean), str(x.count), str(len(x.ratings))]
             for c, result in self.results.items()
             for name, x in result.centres.items()
         ]
-        return _csv([["criterion", "condition", "median", "low", "high", "mean", "blocks", "ratings"], *rows])
+        return comma_separated([["criterion", "condition", "median", "low", "high", "mean", "blocks", "ratings"], *rows])
 
     def tests_csv(self) -> str:
         """Friedman's test of each criterion, and a line for each two conditions."""
@@ -182,20 +182,20 @@ class Report:
             rows.append([c, "Friedman", "", "", number(f.chi2), number(f.w), number(f.p), "", str(f.count)])
             rows += [
                 [
-                    *(c, "Wilcoxon", _safe(p.first), _safe(p.second), number(p.difference), number(p.effect)),
+                    *(c, "Wilcoxon", safe(p.first), safe(p.second), number(p.difference), number(p.effect)),
                     *(number(p.p), number(p.p_holm), str(p.count)),
                 ]
                 for p in result.pairs
             ]
-        return _csv([["criterion", "test", "first", "second", "statistic", "effect", "p", "p_holm", "blocks"], *rows])
+        return comma_separated([["criterion", "test", "first", "second", "statistic", "effect", "p", "p_holm", "blocks"], *rows])
 
     def excluded_csv(self) -> str:
         """Files refused, listeners and pages left out, with reasons."""
-        rows = [["file", _safe(Path(f).name), "", "", _safe(why)] for f, why in self.read.refused]
+        rows = [["file", safe(Path(f).name), "", "", safe(why)] for f, why in self.read.refused]
         rows += [
-            ["page" if e.song else "listener", _safe(e.participant), _safe(e.song), e.kind, _safe(e.why)] for e in self.excluded
+            ["page" if e.song else "listener", safe(e.participant), safe(e.song), e.kind, safe(e.why)] for e in self.excluded
         ]
-        return _csv([["what", "name", "song", "kind", "why"], *rows])
+        return comma_separated([["what", "name", "song", "kind", "why"], *rows])
 
     def markdown(self) -> str:
         """All tables."""
@@ -203,17 +203,17 @@ class Report:
         for c in self.criteria if self.results else ():
             result = self.results[c.name]
             parts += [f"## {c.title}", "", self.verdict(c.name, cell), "", friedman_line(result), ""]
-            parts += _markdown(["Condition", "Median", "Mean", "Ratings"], list(summary_rows(result)))
-            parts += _markdown(["First", "Second", "Difference", "Effect", "p", "p (Holm)"], list(pair_rows(result)))
+            parts += markdown(["Condition", "Median", "Mean", "Ratings"], list(summary_rows(result)))
+            parts += markdown(["First", "Second", "Difference", "Effect", "p", "p (Holm)"], list(pair_rows(result)), 2)
             rows = [[song, *(f"{of[n]:.0f}" for n in self.conditions)] for song, of in result.songs.items()]
-            parts += _markdown(["Song", *map(cell, self.conditions)], rows)
+            parts += markdown(["Song", *map(cell, self.conditions)], rows)
         if self.listeners:
             parts += ["## Listeners", ""]
-            parts += _markdown(["Listener", "Pages", "Minutes", "Repeats differ by", "Range used"], self.listeners)
+            parts += markdown(["Listener", "Pages", "Minutes", "Repeats differ by", "Range used"], self.listeners)
         if self.answers:
             parts += ["## Answers", ""]
             rows = [[q, ", ".join(f"{a} ({n})" for a, n in given)] for q, given in self.answers]
-            parts += _markdown(["Question", "Answers"], rows)
+            parts += markdown(["Question", "Answers"], rows, 2)
         if self.comments:
             parts += ["## Comments", "", *(f"- {cell(a)}, {cell(b)}: {cell(c)} ({cell(d)})" for a, b, c, d in self.comments), ""]
         if self.read.refused or self.excluded:

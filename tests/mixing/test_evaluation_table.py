@@ -19,7 +19,8 @@ from mixing.errors import UserError
 from mixing.evaluation import FinishedMixes, Table, evaluate, statistics
 from mixing.evaluation.metrics import BY_NAME, GROUPS, METRICS
 from mixing.evaluation.page import page
-from mixing.evaluation.table import NOTHING, LeftOut, Row
+from mixing.evaluation.table import LeftOut, Row
+from mixing.text_tables import NOTHING
 
 ABOUT = {"data": "songs", "dasp": "0", "command": "dasp evaluate"}
 
