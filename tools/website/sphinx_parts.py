@@ -1,0 +1,59 @@
+"""A Sphinx extension: equations as MathML, which needs no script and no font of others, and docstrings that are plain text."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.application import Sphinx
+
+
+def _inline(self: Any, node: nodes.math) -> None:
+    self.body.append(tex2mathml(node.astext(), as_block=False))
+    raise nodes.SkipNode
+
+
+def _block(self: Any, node: nodes.math_block) -> None:
+    # Wide equations scroll by themselves; a region that scrolls must be reachable by the keyboard.
+    self.body.append(f'<div class="equation" tabindex="0">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise nodes.SkipNode
+
+
+_CODE = re.compile(r"(`[^`]+`)")
+
+
+def escaped(lines: list[str]) -> list[str]:
+    """Docstrings of this repository are sentences, not reStructuredText: `x` is code, and nothing else is markup.
+
+    Doctests stay as they are, tables of controls are left out: the page of an effect has its own.
+    """
+    out, doctest = [], False
+    for line in lines:
+        doctest = (doctest and bool(line.strip())) or line.lstrip().startswith(">>>")
+        if doctest or not line.strip():
+            out.append(line)
+            continue
+        if line.startswith("| ") or line.startswith("|--"):
+            continue
+        pieces = []
+        for piece in _CODE.split(line):
+            if _CODE.fullmatch(piece):
+                pieces.append(f"`{piece}`")
+            else:
+                piece = piece.replace("\\", "\\\\")
+                piece = re.sub(r"([*|])", r"\\\1", piece)
+                pieces.append(re.sub(r"(\w)_(?!\w)", r"\1\\_", piece))
+        out.append("".join(pieces))
+    return out
+
+
+def _docstring(app: Sphinx, what: str, name: str, item: Any, options: Any, lines: list[str]) -> None:
+    lines[:] = escaped(lines)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_html_math_renderer("mathml", (_inline, lambda self, node: None), (_block, lambda self, node: None))
+    app.connect("autodoc-process-docstring", _docstring, priority=100)  # before napoleon reads the sections
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
