@@ -28,7 +28,6 @@ napoleon_custom_sections = [("Class attributes", "params_style")]
 default_role = "code"
 
 html_theme = "furo"
-html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_copy_source = False

@@ -84,7 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outdir=options.output,
         doctreedir=work / "doctrees",
         buildername="html",
-        confoverrides={"nb_execution_mode": "off"} if options.short else {},
+        confoverrides={
+            "html_static_path": [str(source / "_static")],
+            **({"nb_execution_mode": "off"} if options.short else {}),
+        },
         warningiserror=True,
         exception_on_warning=False,
         status=None if options.quiet else sys.stdout,
