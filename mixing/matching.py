@@ -73,6 +73,9 @@ def match(
         progress: called with (stage, step, of how many, loss).
         should_stop: asked between steps; True keeps the best so far.
 
+    Returns:
+        the settings in human units, the mix that they make, and how near it is.
+
     Raises:
         ValueError: shapes do not fit, or an effect's name is unknown.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import inspect
 from collections.abc import Iterator
@@ -94,14 +93,10 @@ def methods(cls: type) -> dict[str, Any]:
     found = {}
     for name, member in vars(cls).items():
         inner = member.__func__ if isinstance(member, staticmethod | classmethod) else member
-        if not name.startswith("_") and (inspect.isfunction(inner) or isinstance(inner, property)):
+        function = inspect.isfunction(inner) and inner.__name__ != "<lambda>"  # a record's default is no method
+        if not name.startswith("_") and (function or isinstance(inner, property)):
             found[name] = member
     return found
-
-
-def is_data(cls: type) -> bool:
-    """Whether a class is a record, of which the fields are the whole of it."""
-    return dataclasses.is_dataclass(cls) or issubclass(cls, tuple)
 
 
 def page(key: str) -> str:
