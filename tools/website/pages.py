@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def effects_page() -> str:
         parts += [f"## {family}", "", "| effect | | controls | black box |", "|---|---|---|---|"]
         for name in members:
             cls = known[name]
-            row = f"| [{name}](effects/{name}.md) | {write_readme.summary(cls)} | {len(cls.controls)} "
+            row = f"| [{name}](effects/{name}.md) | {' '.join(_about(cls).split())} | {len(cls.controls)} "
             parts.append(f"{row}| {write_readme.black_box(cls)} |")
         parts += ["", "```{toctree}", ":hidden:", "", *(f"effects/{name}" for name in members), "```", ""]
     return "\n".join(parts)
@@ -49,9 +48,7 @@ def effects_page() -> str:
 def effect_page(name: str, static: Path, whole: bool) -> str:
     """The page of an effect; its picture and its sounds are written into `static` where it is `whole`."""
     cls = registry()[name]
-    text = inspect.getdoc(cls) or ""
-    about = re.split(r"\n\n(?:Args:|\| control |No controls\.)", text)[0]
-    parts = [f"# {name}", "", about, "", "```python", *_call(cls), "```", ""]
+    parts = [f"# {name}", "", _about(cls), "", "```python", *_call(cls), "```", ""]
     parts += ["## Controls", "", table_of(cls.controls), "", *_facts(cls)]
     parts += ["## Equations", "", (EQUATIONS / f"{name}.md").read_text(), ""]
     if whole:
@@ -63,6 +60,11 @@ def effect_page(name: str, static: Path, whole: bool) -> str:
         parts += ["## The function", "", "The white box, with its arguments as tensors:", ""]
         parts += ["```{eval-rst}", f".. autofunction:: {where}", "```", ""]
     return "\n".join(parts)
+
+
+def _about(cls: type[Effect]) -> str:
+    """The first paragraph of an effect's docstring."""
+    return (inspect.getdoc(cls) or "").split("\n\n")[0]
 
 
 def _call(cls: type[Effect]) -> list[str]:

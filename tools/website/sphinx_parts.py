@@ -53,7 +53,15 @@ def _docstring(app: Sphinx, what: str, name: str, item: Any, options: Any, lines
     lines[:] = escaped(lines)
 
 
+def _captions(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Captions of the table of contents are headings, and screen readers are to be told of which level."""
+    tree = context.get("furo_navigation_tree")
+    if tree:
+        context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_html_math_renderer("mathml", (_inline, lambda self, node: None), (_block, lambda self, node: None))
     app.connect("autodoc-process-docstring", _docstring, priority=100)  # before napoleon reads the sections
+    app.connect("html-page-context", _captions, priority=900)  # after the theme has made its tree
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
