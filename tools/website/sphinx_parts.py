@@ -53,15 +53,26 @@ def _docstring(app: Sphinx, what: str, name: str, item: Any, options: Any, lines
     lines[:] = escaped(lines)
 
 
-def _captions(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Captions of the table of contents are headings, and screen readers are to be told of which level."""
-    tree = context.get("furo_navigation_tree")
-    if tree:
-        context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+# What axe-core finds in the HTML of Sphinx and of the theme, and how it is mended: captions are headings, of which level is to be
+# said; what scrolls must be reachable by keyboard; the lines of a signature are no list of definitions.
+_MENDED = {
+    'role="heading"': 'role="heading" aria-level="2"',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+    '<div class="highlight"><pre>': '<div class="highlight"><pre tabindex="0">',
+    "<dl>\n<dd><em": '<dl role="presentation">\n<dd role="presentation"><em',
+    '<dd><em class="sig-param"': '<dd role="presentation"><em class="sig-param"',
+}
+
+
+def _mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    for part in ("body", "furo_navigation_tree"):
+        for found, better in _MENDED.items():
+            if context.get(part):
+                context[part] = context[part].replace(found, better)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_html_math_renderer("mathml", (_inline, lambda self, node: None), (_block, lambda self, node: None))
     app.connect("autodoc-process-docstring", _docstring, priority=100)  # before napoleon reads the sections
-    app.connect("html-page-context", _captions, priority=900)  # after the theme has made its tree
+    app.connect("html-page-context", _mend, priority=900)  # after the theme has made its tree
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
