@@ -70,7 +70,7 @@ def test_search_finds_an_effect_from_disk(site, browser):
 def test_everybody_can_read_it(site, browser, scheme, width):
     size = {"width": width, "height": 844}
     with opened(browser, site / "index.html", color_scheme=scheme, viewport=size) as page:
-        for name in ("index", "effects/Compressor"):
+        for name in ("index", "effects/Compressor", "strategies"):
             page.goto((site / f"{name}.html").resolve().as_uri())
             assert serious_faults(page) == []
             assert page.evaluate("document.documentElement.scrollWidth") <= width
