@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraint
 BUILD := pyproject.toml constraints.txt CMakeLists.txt tools/build_backend.py $(wildcard dasp/atoms/native/*)
 STAMPS := $(VENV)/.stamps
 
-.PHONY: help demo test lint format docs site gradients parity proxies proxy-study demo-record plugins bench comparison compat clean
+.PHONY: help demo test lint format docs site gradients parity proxies proxy-study demo-record plugins bench comparison reliability compat clean
 .DEFAULT_GOAL := help
 
 help: ## what the targets are
@@ -80,6 +80,9 @@ bench: ## dasp beside the field's libraries, into docs/benchmarks.md; some group
 
 comparison: $(STAMPS)/dev ## train and measure all mixing systems, hours, resumable: make comparison DATA=FOLDER ARGS="--only rules"
 	$(BIN)/python -m benchmarks.comparison --data $(DATA) --json docs/comparison.json --page docs/comparison.md $(ARGS)
+
+reliability: $(STAMPS)/dev ## try to break dasp and count, some 40 minutes, into docs/reliability.md
+	$(BIN)/python -m benchmarks.reliability --json docs/reliability.json --page docs/reliability.md
 
 compat: ## the whole suite beside torchaudio with the oldest and the newest torch, into docs/compat.md
 	$(PYTHON) tools/compat.py

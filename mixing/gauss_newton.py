@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mixing.console import Console, Controls
 from mixing.fit import Progress
+from mixing.milestones import Milestones
 from mixing.multitrack import Multitrack
 from mixing.problem import Problem
 from mixing.restart import restart
@@ -32,6 +33,7 @@ def gauss_newton(
     floor_db: float = -70.0,
     progress: Progress = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
+    stages: Milestones | None = None,
 ) -> Controls:
     """Least squares of the mix against the reference (2, T), every sample of it.
 
@@ -43,14 +45,18 @@ def gauss_newton(
         passes: over all tracks, at most.
         iterations: of each track in a pass, at most.
         floor_db: stop when the residual is that far below the reference.
+        stages: keeps what each pass found; passes that it knows are not done again.
     """
     if console.master is not None:
         raise ValueError("gauss_newton: needs a console without a master chain.")
-    problem = Problem(console, multitrack, reference, start)
+    stages = stages or Milestones(None, "")
+    known = [stages.get(f"refine {sweep}") for sweep in range(passes)]
+    done = known.index(None) if None in known else passes
+    problem = Problem(console, multitrack, reference, known[done - 1] or start if done else start)
     count = multitrack.audio.shape[1]
     total = passes * (count + 1)
     progress("refine", 0, total, problem.cost())
-    for sweep in range(passes):
+    for sweep in range(done, passes):
         before, at = problem.cost(), sweep * (count + 1)
         order = problem.contributions.square().sum((1, 2)).argsort(descending=True).tolist()
         for place, track in enumerate(order):
@@ -66,6 +72,7 @@ def gauss_newton(
         if sweep:
             restart(problem, iterations, should_stop)
         progress("refine", at + count + 1, total, problem.cost())
+        stages.keep(f"refine {sweep}", problem.controls)
         if sweep and problem.cost() > 0.9 * before:
             break
     return problem.controls

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from mixing.console import Console, Controls
 from mixing.fit import Progress, fit
 from mixing.gauss_newton import gauss_newton
 from mixing.loss import StereoLoss, residual_db
+from mixing.milestones import Milestones, identity
 from mixing.multitrack import Multitrack
 from mixing.result import MatchResult, identifiability, leaves, reduction_db, sounding, strip
 from mixing.spectral import (
@@ -49,6 +51,7 @@ def match(
     seed: int = 0,
     progress: Progress = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
+    checkpoint: Path | None = None,
 ) -> MatchResult:
     """Fit a console to a reference mix.
 
@@ -72,6 +75,8 @@ def match(
         seed: of excerpts and stochastic strategies.
         progress: called with (stage, step, of how many, loss).
         should_stop: asked between steps; True keeps the best so far.
+        checkpoint: file in which each stage, and each pass of Gauss-Newton, leaves what it found. The same match called again
+            goes on behind it; the file is removed at the end, unless the match was stopped.
 
     Returns:
         the settings in human units, the mix that they make, and how near it is.
@@ -89,6 +94,9 @@ def match(
     strategy = resolve(gradient)
     if gradient == "spsa":  # Adam averages over the steps: more of them serve better than more directions a step
         strategy = SPSA(directions=2)
+    options = {"effects": tuple(effects), "reverb": reverb, "master": master, "align": align, "steps": steps, "polish": polish}
+    of = identity(multitrack, reference, strategy=strategy, seed=seed, **options) if checkpoint else ""
+    stages = Milestones(checkpoint, of)
     history: list[tuple[str, int, float]] = []
 
     def report(stage: str, step: int, total: int, loss: float) -> None:
@@ -138,17 +146,27 @@ def match(
         polish = not with_master
     count = steps if steps is not None else (50 if polish else 80 if isinstance(strategy, FiniteDifference) else 160)
     rough = count if polish else count // 3
-    if rough and not should_stop():
+
+    def first() -> Controls:
         found = fit(driven, moved, reference, start, steps=rough, **settings)
         if not foreign and equaliser_controls(leaves(white.track_chain)):
             found = _equalisers_again(white, moved, reference, found)
+        return found
+
+    if rough and not should_stop():
+        found = stages.run("fit", first, should_stop)
         candidates.append(found)
     if count > rough and not should_stop():
-        found = fit(driven, moved, reference, found, steps=count - rough, **settings)
+        before = found
+        found = stages.run(
+            "fit again", lambda: fit(driven, moved, reference, before, steps=count - rough, **settings), should_stop
+        )
         candidates.append(found)
     if polish and not should_stop():
-        found = gauss_newton(heard, moved, reference, found, progress=report, should_stop=should_stop)
+        found = gauss_newton(heard, moved, reference, found, progress=report, should_stop=should_stop, stages=stages)
         candidates.append(found)
+    if not should_stop():
+        stages.forget()
     return _result(
         heard,
         moved,

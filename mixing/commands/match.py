@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mixing.multitrack import Multitrack
     from mixing.result import MatchResult
 
+CHECKPOINT = ".match.safetensors"
 EFFECTS = "LowShelfFilter,PeakFilter,HighShelfFilter,Compressor"
 
 
@@ -58,7 +59,8 @@ def command(stems: Path, reference: Path, output: Path, time_limit: float | None
 
     Every track gets the same inserts, a fader, a pan and a send to a reverb. Writes into OUT_DIR, all three or none: mix.wav (the
     console's mix), settings.json (every control in its unit) and report.html (loss, spectra, settings for a DAW, players).
-    Ctrl-C stops and keeps the best so far; pressed twice it ends without results.
+    Ctrl-C stops and keeps the best so far; pressed twice it ends without results. A match that was killed goes on where its last
+    stage ended when the same command is given again (OUT_DIR/.match.safetensors, which is gone at the end).
     """
     effects = _insert_names(options.pop("effects"))
     gradient, master, seed = options.pop("gradient"), options.pop("master"), options["seed"]
@@ -80,6 +82,7 @@ def command(stems: Path, reference: Path, output: Path, time_limit: float | None
             master="auto" if master is None else master,
             progress=meter.show,
             should_stop=stop,
+            checkpoint=output / CHECKPOINT,
             **options,
         )
     result = replace(result, notes=(*result.notes, *stop.notes, *peak_notes(result.audio, 0.0, MIX)))

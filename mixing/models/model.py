@@ -155,12 +155,22 @@ def load(name_or_path: str | os.PathLike) -> Model:
     """
     path = _found(os.fspath(name_or_path))
     try:
-        header, model, state = store.read(path, headers.from_json, lambda h: build(**h["model"]))
+        header, model, state = store.read(path, _header, lambda h: build(**h["model"]))
         model.load_state_dict(state)
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: not a model that can be loaded: {error}") from error
     model.header = header
     return model.eval()
+
+
+def _header(text: str) -> dict[str, Any]:
+    """A file's header. Its kind of model is imported here: what follows runs on torch's meta device, where modules that make
+    tensors while they are imported fail."""
+    header = headers.from_json(text)
+    kind = header["model"].get("kind")
+    if kind in kinds():
+        _class_of(kind, Model)
+    return header
 
 
 def shipped() -> tuple[str, ...]:

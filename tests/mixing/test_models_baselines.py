@@ -2,6 +2,8 @@
 
 import json
 import struct
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -182,6 +184,13 @@ def test_a_file_brings_the_model_back(tmp_path, half):
     assert "trained on songs (CC0-1.0)" in about(again)
     assert not again.training
     torch.testing.assert_close(again(tracks).audio, model(tracks).audio, atol=2e-2 if half else 0, rtol=0)
+
+
+def test_a_file_is_read_by_a_process_that_has_imported_nothing_else(tmp_path):
+    save(tmp_path / "a.safetensors", dmc(), HEADER)
+    script = "import sys; from mixing import models; print(models.load(sys.argv[1]).name)"
+    run = subprocess.run([sys.executable, "-c", script, tmp_path / "a.safetensors"], capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == "DMC", run.stderr[-500:]
 
 
 def test_regression_and_waveform_models_go_through_files_too(tmp_path):

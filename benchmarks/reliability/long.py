@@ -1,0 +1,70 @@
+"""Long songs and many tracks through `dasp mix`: how much memory they take, beside a short song's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.reliability.outcome import Outcome
+
+RATE = 22050
+BLOCK = 60  # seconds of noise that a long file repeats
+# name -> tracks, seconds
+SONGS = {"8 tracks of 30 seconds": (8, 30), "2 tracks of an hour": (2, 3600), "100 tracks of 5 minutes": (100, 300)}
+MOST = 3.0  # times the memory of the first; its mix, which is written whole, not counted
+MIX_BYTES = 8  # a sample of a stereo mix
+
+
+def run(count: int, seed: int, tell: Callable[[str], None]) -> list[Outcome]:
+    """Mix each song by rules, whose settings make the mix in blocks.
+
+    Args:
+        count: 0 for songs a twentieth as long.
+        seed: of the noise.
+        tell: progress.
+    """
+    outcome = Outcome(f"Long songs and many tracks at {RATE} Hz through `dasp mix --model rules`")
+    least, notes = None, []
+    for name, (tracks, seconds) in SONGS.items():
+        tell(f"long: {name}")
+        seconds = seconds if count else max(2, seconds // 20)
+        with tempfile.TemporaryDirectory() as folder:
+            stems = Path(folder, "stems")
+            stems.mkdir()
+            for n in range(tracks):
+                _write(stems / f"{n:03d}.wav", seconds, (seed, n))
+            peak, said = _peak_mb([sys.executable, "-m", "mixing", "mix", str(stems), "-o", folder, "--model", "rules"])
+            mix = Path(folder, "mix.wav")
+            whole = mix.exists() and mix.stat().st_size >= MIX_BYTES * seconds * RATE
+        besides = peak - 2 * MIX_BYTES * seconds * RATE / 1e6  # the mix, and its copy for the file
+        least = besides if least is None else least
+        failure = f"{name}: {said[-200:]}" if not whole else f"{name}: {besides:.0f} MB" if besides > MOST * least else ""
+        outcome.count("done" if whole else "failed", failure)
+        notes.append(f"{name}: peak {peak:.0f} MB, {besides:.0f} MB without the mix")
+    outcome.note = "; ".join(notes) + "."
+    return [outcome]
+
+
+def _write(path: Path, seconds: int, seed: tuple[int, int]) -> None:
+    import soundfile
+
+    block = (3000 * np.random.default_rng(seed).standard_normal(min(seconds, BLOCK) * RATE)).astype(np.int16)
+    with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16") as file:
+        for start in range(0, seconds, BLOCK):
+            file.write(block[: (min(seconds - start, BLOCK)) * RATE])
+
+
+def _peak_mb(command: list[str]) -> tuple[float, str]:
+    """Peak resident memory of a command, and what it said."""
+    script = (
+        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], capture_output=True, text=True); "
+        "print(done.stdout + done.stderr); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=False)
+    said, _, last = done.stdout.strip().rpartition("\n")
+    return float(last) / 1024, said
