@@ -92,12 +92,14 @@ def _phase(figure: Figure, name: str, variants: Variants) -> str:
 
 def _impulse(figure: Figure, name: str, variants: Variants) -> str:
     axes = _axes(figure, "time, s", "level of the impulse response, dB")
-    for label, values in variants.items():
+    for i, (label, values) in enumerate(variants.items()):
         h = np.abs(_impulse_of(name, values, RATE)).max(0)
         blocks = h[: len(h) // 147 * 147].reshape(-1, 147).max(1)  # 300 points
         level = 20 * np.log10(np.maximum(blocks, 1e-5))
-        axes.plot(np.arange(len(level)) * 147 / RATE, np.where(level > -90, level, np.nan), label=label, lw=1)
-    axes.set_ylim(-90, 6)
+        axes.plot(
+            np.arange(len(level)) * 147 / RATE, np.maximum(level, -90), label=label, lw=1, zorder=9 - i
+        )  # single echoes are peaks
+    axes.set_ylim(-88, 6)
     _legend(axes, variants)
     return "Impulse response, its level over time"
 
