@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraint
 BUILD := pyproject.toml constraints.txt CMakeLists.txt tools/build_backend.py $(wildcard dasp/atoms/native/*)
 STAMPS := $(VENV)/.stamps
 
-.PHONY: help demo test lint format docs gradients parity proxies proxy-study demo-record plugins bench comparison reliability compat clean
+.PHONY: help demo test lint format docs site gradients parity proxies proxy-study demo-record plugins bench comparison reliability compat clean
 .DEFAULT_GOAL := help
 
 help: ## what the targets are
@@ -51,6 +51,9 @@ format: $(STAMPS)/dev ## let ruff mend what it can
 
 docs: $(STAMPS)/dev ## write the effects' tables into README.md and docs/effects.md
 	$(BIN)/python tools/write_readme.py
+
+site: $(STAMPS)/dev ## build the documentation site into build/site; warnings are errors
+	$(BIN)/python tools/build_site.py
 
 gradients: $(STAMPS)/dev ## measure how the strategies agree with float64 autodiff, into README.md and docs/
 	$(BIN)/dasp gradients --all --steps --draws 4 --seconds 0.5 --json docs/gradients.json --page docs/gradients.md --readme README.md

@@ -110,6 +110,7 @@ class Effect(nn.Module):
 
     @property
     def name(self) -> str:
+        """The class's name, as error messages have it."""
         return type(self).__name__
 
     @classmethod
@@ -222,7 +223,7 @@ class Effect(nn.Module):
         return {q.name: q.to_physical(controls[:, i]) for i, q in enumerate(self.controls)}
 
     def unit(self, batch: int = 1, **physical: float | Tensor) -> Tensor:
-        """Values in the controls' units -> controls (batch, P) or (batch, P, frames) in [0, 1], float64."""
+        """Values in the controls' units (`physical`, as in `forward`) -> (batch, P) or (batch, P, frames) in [0, 1], float64."""
         return unit_controls(self.name, self.controls, batch, physical)
 
     def _whitebox(self, x: Tensor, u: Tensor, **aux: Any) -> Tensor:

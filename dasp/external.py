@@ -35,7 +35,11 @@ class Source:
 
 
 class External(Effect):
-    """A plugin known by its sound only: no white box, so no `gradient="autodiff"`.
+    """A plugin known by its sound only: no white box, so no `gradient="autodiff"`. `external` makes one.
+
+    Args:
+        sample_rate, gradient, proxy: as of Effect; "spsa" by default.
+        **options: the plugin's parameters that are no controls, by name.
 
     Class attributes:
         source: where the plugin is from.
@@ -85,7 +89,11 @@ class External(Effect):
     def stream(
         self, x: Tensor, state: dict | None = None, controls: Tensor | None = None, **physical: float | Tensor
     ) -> tuple[Tensor, dict]:
-        """Refused: the plugin's memory cannot be taken out of it between two blocks."""
+        """Refused, whatever x, state, controls and physical are: the plugin's memory cannot be taken out of it between blocks.
+
+        Raises:
+            ValueError: always.
+        """
         raise ValueError(f"{self.name}: a plugin keeps its memory to itself and cannot stream; process the signal as a whole.")
 
     def __reduce__(self) -> tuple:

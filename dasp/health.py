@@ -160,6 +160,9 @@ def external_health(
         settings: how many random settings to try besides the defaults.
         seed: of the settings and of the signals.
 
+    Returns:
+        what was found; `str` of it is a report.
+
     Raises:
         ValueError, ImportError: as `external`.
     """

@@ -69,7 +69,11 @@ class Param:
     @overload
     def to_unit(self, value: Tensor) -> Tensor: ...
     def to_unit(self, value: float | Tensor) -> float | Tensor:
-        """The control's unit -> [0, 1]. On a log scale a time of 0 ms is one too short to matter; other zeros have no place."""
+        """The control's unit -> [0, 1]. On a log scale a time of 0 ms is one too short to matter; other zeros have no place.
+
+        Raises:
+            ValueError: a number (not a tensor) at or below 0 on a log scale.
+        """
         if self.scale == "log":
             ratio = value / self.low
             if self.unit == "ms":  # an attack of 0 is what plugins allow; log(0) would make its gradient NaN

@@ -92,6 +92,12 @@ def compare(cls: type[Effect], draws: int = 100, seed: int = 0, rates: Sequence[
         draws: random sets of controls for each rate, channel count and signal.
         seed: of controls and signals.
         rates: in Hz.
+
+    Returns:
+        how many outputs and samples were compared, how many differ, and the worst in dB.
+
+    Raises:
+        ValueError: the effect has no plugin.
     """
     if cls.plugin is None:
         raise ValueError(f"parity: {cls.__name__} has no plugin to be compared with.")

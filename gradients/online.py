@@ -91,7 +91,8 @@ class OnlineAdaptation:
         self.losses, self._waiting = list(state["losses"]), list(state["students"])
 
     def follow(self, name: str, proxy: Fn, effect: Fn, x: Tensor, u: Tensor, y: Tensor, aux: dict[str, Tensor]) -> None:
-        """Let the proxy learn from the effect, whose output at (x, u, **aux) is `y`, if it is its turn.
+        """Let the proxy learn from the effect, whose output at (x, u, **aux) is `y`, if it is its turn; `name` is the
+        effect's, for messages.
 
         Raises:
             TypeError: the proxy is a plain function, which has no parameters.
@@ -118,7 +119,13 @@ class OnlineAdaptation:
             self.losses.append(float(loss.detach()))
 
     def frozen(self, name: str, proxy: Fn, x: Tensor) -> Fn:
-        """The proxy as it is now: what is learned later leaves passes that are under way alone."""
+        """The proxy as it is now: what is learned later leaves passes that are under way alone.
+
+        Args:
+            name: the effect's, for messages.
+            proxy: the network that a copy was made of.
+            x: audio on the device where the copy is to be.
+        """
         student = self._student(name, proxy, x)
         state = {k: v.detach().clone() for k, v in student.state.items()}
         return lambda x, u, **aux: student.run(state, x, u, **aux)

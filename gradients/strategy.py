@@ -48,6 +48,10 @@ class Target:
         """The function behind one view. One that has a method `prepare` (a network that is yet to be loaded) is told that it will
         be called, so that what is wrong with it shows here and not in the backward pass.
 
+        Args:
+            kind: one of VIEWS.
+            asked_by: how the message names who asked, `gradient='fd'`.
+
         Raises:
             ValueError: the effect has no such view; the message names those it has.
         """

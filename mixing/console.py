@@ -93,7 +93,7 @@ class Console(nn.Module):
         self.master_controls: tuple[Param, ...] = () if master is None else master.controls
 
     def defaults(self, batch: int = 1, tracks: int = 1, *, device: torch.device | None = None) -> Controls:
-        """Every control at its default: float64."""
+        """Every control at its default, float64, for a batch of songs of so many tracks, on a device."""
 
         def units(table: tuple[Param, ...]) -> Tensor:
             return torch.tensor([q.to_unit(q.default) for q in table], dtype=torch.float64, device=device)
@@ -118,7 +118,8 @@ class Console(nn.Module):
         return Mix(self.sum(strips, controls), self.physical(controls))
 
     def strips(self, multitrack: Multitrack, tracks: Tensor) -> Tensor:
-        """Each track after inserts, fader and pan: (B, N, 2, T); padding tracks are silent."""
+        """Each track of a multitrack after inserts, fader and pan: (B, N, 2, T); padding tracks are silent. `tracks` are the
+        controls (B, N, P) in [0, 1]."""
         return self._strips(multitrack, tracks, None)
 
     def _strips(self, multitrack: Multitrack, tracks: Tensor, state: dict[str, Any] | None) -> Tensor:
@@ -129,7 +130,13 @@ class Console(nn.Module):
         return inserted * torch.stack([level * left, level * right], -1)[..., None].to(inserted.dtype)
 
     def insert(self, multitrack: Multitrack, tracks: Tensor, state: dict[str, Any] | None = None) -> Tensor:
-        """Each track after its inserts: (B, N, 2, T), mono ones in both channels. `state` as in `stream`, changed in place."""
+        """Each track after its inserts: (B, N, 2, T), mono ones in both channels.
+
+        Args:
+            multitrack: the songs.
+            tracks: controls (B, N, P) in [0, 1].
+            state: as in `stream`, changed in place.
+        """
         audio, channels = multitrack.audio, multitrack.channels
         audio = audio * multitrack.mask[..., None, None]
         if self.track_chain is None:
@@ -145,14 +152,14 @@ class Console(nn.Module):
         return out.unflatten(0, audio.shape[:2])
 
     def strip_gains(self, tracks: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Fader, left and right gain of each track, (B, N) each."""
+        """Fader, left and right gain of each track, (B, N) each, of a dtype, at controls `tracks` (B, N, P) in [0, 1]."""
         k = len(self.inserts)
         level = db_to_gain(FADER.to_physical(tracks[..., k].double()), dtype)
         left, right = pan_gains(PAN.to_physical(tracks[..., k + 1].double()), "constant_power")
         return level.to(dtype), left.to(dtype), right.to(dtype)
 
     def send_gains(self, tracks: Tensor, dtype: torch.dtype) -> Tensor:
-        """Linear send gains (B, N, buses)."""
+        """Linear send gains (B, N, buses), of a dtype, at controls `tracks` (B, N, P) in [0, 1]."""
         k = len(self.inserts) + 2
         sends = [q.to_physical(tracks[..., k + i].double()) for i, q in enumerate(self.track_controls[k:])]
         if not sends:
@@ -176,8 +183,13 @@ class Console(nn.Module):
         return self.sum(self._strips(multitrack, controls.tracks, after), controls, after), after
 
     def sum(self, strips: Tensor, controls: Controls, state: dict[str, Any] | None = None) -> Tensor:
-        """Strips (B, N, 2, T) -> the mix (B, 2, T): their sum, the buses, the master chain. `state` as in `stream`, changed in
-        place."""
+        """The mix (B, 2, T) of strips: their sum, the buses, the master chain.
+
+        Args:
+            strips: (B, N, 2, T), from `strips`.
+            controls: in [0, 1].
+            state: as in `stream`, changed in place.
+        """
         mix = strips.sum(1)
         if len(self.buses):
             sends = self.send_gains(controls.tracks, strips.dtype)

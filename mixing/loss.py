@@ -71,6 +71,11 @@ class StereoLoss(nn.Module):
         return StereoTarget(*(self.distance.prepare(t) for t in _mid_side(target)))
 
     def forward(self, output: Tensor, target: Tensor | StereoTarget) -> Tensor | StereoTerms:
+        """The distance of `output` (B, 2, T) from `target`, audio of the same shape or what `prepare` made of it.
+
+        Raises:
+            ValueError: another shape or dtype.
+        """
         if isinstance(target, StereoTarget):
             batch, _, samples = target.mid.audio.shape
             self._check(output, torch.Size((batch, 2, samples)))

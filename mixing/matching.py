@@ -78,6 +78,9 @@ def match(
         checkpoint: folder in which each stage, and each pass of Gauss-Newton, leaves what it found. The same match called again
             goes on behind it; the folder is removed at the end, unless the match was stopped.
 
+    Returns:
+        the settings in human units, the mix that they make, and how near it is.
+
     Raises:
         ValueError: shapes do not fit, or an effect's name is unknown.
     """

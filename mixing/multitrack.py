@@ -49,11 +49,21 @@ class Multitrack:
 
     @property
     def samples(self) -> int:
+        """T, the length of the tracks."""
         return self.audio.shape[3]
 
     @classmethod
     def from_tracks(cls, tracks: Sequence[Tensor], sample_rate: float, names: Sequence[str] | None = None) -> Multitrack:
-        """One song from tensors (T,), (1, T) or (2, T); shorter ones are padded with silence."""
+        """One song from tensors.
+
+        Args:
+            tracks: (T,), (1, T) or (2, T) each; shorter ones are padded with silence.
+            sample_rate: in Hz.
+            names: of the tracks; by default track1, track2, ...
+
+        Raises:
+            ValueError: no tracks.
+        """
         if not tracks:
             raise ValueError("Multitrack: needs at least one track.")
         rows = [t[None] if t.ndim == 1 else t for t in tracks]
@@ -74,6 +84,9 @@ class Multitrack:
             path: the folder.
             sample_rate: in Hz, of the result.
             exclude: files that are no stems, such as a mix that lies beside them.
+
+        Returns:
+            one song, (1, N, 2, T).
 
         Raises:
             UserError: no folder, no stems, or a file that cannot be used.
@@ -110,7 +123,11 @@ class Multitrack:
 
     @classmethod
     def collate(cls, songs: Sequence[Multitrack]) -> Multitrack:
-        """Several songs of one rate in a batch: fewer tracks and shorter songs are padded, the mask says which are there."""
+        """Several songs of one rate in a batch: fewer tracks and shorter songs are padded, the mask says which are there.
+
+        Raises:
+            ValueError: songs of several rates.
+        """
         rates = sorted({s.sample_rate for s in songs})
         if len(rates) != 1:
             raise ValueError(f"Multitrack.collate: songs of one sample rate; got {rates}.")
@@ -144,7 +161,11 @@ class Multitrack:
         return replace(self, audio=self.audio.to(*args), channels=channels, mix=mix)
 
     def select(self, names: Sequence[str]) -> Multitrack:
-        """The named tracks of a single song, in that order."""
+        """The named tracks of a single song, in that order.
+
+        Raises:
+            ValueError: there is no track of a name.
+        """
         (have,) = self.names
         missing = [n for n in names if n not in have]
         if missing:

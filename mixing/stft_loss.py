@@ -120,6 +120,11 @@ class MultiResolutionSTFTLoss(nn.Module):
         return Target(target, tuple(levels))
 
     def forward(self, output: Tensor, target: Tensor | Target) -> Tensor | Terms:
+        """The distance of `output` (B, C, T) from `target`, audio of the same shape and dtype or what `prepare` made of it.
+
+        Raises:
+            ValueError: another shape or dtype.
+        """
         prepared = isinstance(target, Target)
         audio = target.audio if prepared else target
         self._check(output, audio.shape)

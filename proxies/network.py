@@ -62,7 +62,7 @@ class Network(nn.Module):
         self.at_least(1, "num_controls", "in_channels", "out_channels")
 
     def at_least(self, low: int, *names: str) -> None:
-        """Check settings that are sizes.
+        """Check the settings of these names, which are sizes.
 
         Raises:
             ValueError: one is not an integer of at least `low`.
@@ -74,6 +74,7 @@ class Network(nn.Module):
 
     @property
     def name(self) -> str:
+        """The class's name, as error messages have it."""
         return type(self).__name__
 
     @property
@@ -83,6 +84,7 @@ class Network(nn.Module):
 
     @property
     def receptive_field(self) -> int | None:
+        """How many samples of the past an output sample depends on; None where that has no end."""
         return None
 
     def train(self, mode: bool = True) -> Network:
@@ -153,7 +155,7 @@ class Network(nn.Module):
         return self._fold(x, controls, after), after
 
     def outside(self, x: Tensor, controls: Tensor) -> list[str]:
-        """What of audio and controls was not in this network's training: `proxies.validity.outside`.
+        """What of audio x and controls was not in this network's training: `proxies.validity.outside`.
 
         Raises:
             ValueError: the network has no header.

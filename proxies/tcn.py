@@ -146,6 +146,9 @@ class TCN(Network):
                 read it), DeepAFx-ST. See PRESETS for what is published of each.
             num_controls: P.
             settings: arguments of the constructor that differ from the preset's, such as `in_channels` or `skip`.
+
+        Raises:
+            ValueError: there is no preset of this name.
         """
         if name not in PRESETS:
             raise ValueError(f"TCN: no preset {name!r}; there are {', '.join(PRESETS)}.")
@@ -153,6 +156,7 @@ class TCN(Network):
 
     @property
     def receptive_field(self) -> int:
+        """How many samples of input, the present one among them, an output sample depends on."""
         return 1 + (self.settings["kernel"] - 1) * sum(self.dilations)
 
     def process(self, x: Tensor, controls: Tensor, state: dict[str, Any] | None) -> Tensor:

@@ -70,7 +70,8 @@ def serious_faults(page: Any) -> list[str]:
     """What axe-core calls a serious or critical fault of accessibility."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page).response["violations"]
+    # Without `preload` axe does not fetch style sheets, which a page opened from disk may not do.
+    found = Axe().run(page, options={"preload": False}).response["violations"]
     return [
         f"{v['id']}: {v['help']}: {[n['html'][:120] for n in v['nodes'][:3]]}"
         for v in found

@@ -38,6 +38,9 @@ def comb(
         kind: "feedback" or "feedforward".
         state: a dict that carries the line between blocks.
         hop: samples for which each value is held where controls vary in time.
+
+    Raises:
+        ValueError: another kind.
     """
     if kind not in KINDS:
         raise ValueError(f"Comb: kind is one of {', '.join(KINDS)}; got {kind!r}.{nearest(kind, KINDS)}")

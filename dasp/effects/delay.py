@@ -40,6 +40,9 @@ def delay(
             "linear": fractional, gliding to new values within 32 samples, at least one sample; the gradient is true.
         state: a dict that carries the line between blocks.
         hop: samples for which each value is held where controls vary in time.
+
+    Raises:
+        ValueError: another interpolation.
     """
     seconds, fed, wet = as_controls(x, delay_seconds, feedback, mix)
     samples = seconds * sample_rate

@@ -45,6 +45,9 @@ def feedback_delay_network(
             to 0.45 of the rate. Delays are whole samples: size's gradient is that of linear interpolation.
         lines: 8, or 16 for a denser room.
         state: a dict that carries the delay lines between blocks.
+
+    Raises:
+        ValueError: another number of lines.
     """
     if lines not in (8, 16):
         raise ValueError(f"FeedbackDelayNetwork: lines is 8 or 16; got {lines}.")

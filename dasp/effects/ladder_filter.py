@@ -53,6 +53,9 @@ def ladder_filter(
         mode: LPF12, HPF12, BPF12, LPF24, HPF24 or BPF24: low-, high- or band-pass of 12 or 24 dB an octave.
         state: a dict that carries the stages and the glides between blocks.
         hop: length of the blocks in which the plugin would get controls that vary in time.
+
+    Raises:
+        ValueError: another mode.
     """
     if mode not in MODES:
         raise ValueError(f"LadderFilter: mode is one of {', '.join(MODES)}; got {mode!r}.{nearest(mode, MODES)}")

@@ -43,10 +43,13 @@ def panner(x: Tensor, *, sample_rate: float = 44100, pan: float | Tensor = 0.5, 
     sounds as mono does.
 
     Args:
-        x: audio.
+        x: audio (B, 1, T) or (B, 2, T).
         sample_rate: in Hz; panning does not depend on it.
         pan: 0 left, 0.5 centre, 1 right; number, (B,), (B, 1, 1) or (B, 1, T).
         law: "constant_power" (-3 dB in the centre), "linear" (-6 dB) or "-4.5dB".
+
+    Raises:
+        ValueError: another law.
     """
     (position,) = as_controls(x, pan)
     left, right = pan_gains(position, law)

@@ -41,6 +41,9 @@ def tremolo(
         depth: 0 leaves the level alone, 1 swings down to silence. Controls are numbers, (B,), (B, 1, 1) or (B, 1, T).
         shape: "sine" or "triangle".
         state: a dict that carries the phase between blocks.
+
+    Raises:
+        ValueError: another shape.
     """
     if shape not in SHAPES:
         raise ValueError(f"Tremolo: shape is one of {', '.join(SHAPES)}; got {shape!r}.{nearest(shape, SHAPES)}")

@@ -118,7 +118,7 @@ class Song:
         return replace(multitrack, mix=human, notes=self.notes)
 
     def read_mix(self, start: int = 0, samples: int | None = None, sample_rate: float | None = None) -> Tensor:
-        """A part of the mix, (2, T), as `read` counts; a mono mix plays from both sides.
+        """A part of the mix, (2, T); a mono mix plays from both sides. `start`, `samples` and `sample_rate` as in `read`.
 
         Raises:
             ValueError: the song has no mix.

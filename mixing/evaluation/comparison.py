@@ -144,7 +144,7 @@ class KnownSettings:
     sounding: Sequence[bool]
 
     def errors(self, faders_db: Sequence[float], pans: Sequence[float]) -> dict[str, float]:
-        """Mean absolute errors of a mix's settings, NaN where nothing is known.
+        """Mean absolute errors of a mix's settings, `faders_db` and `pans` of each track, NaN where nothing is known.
 
         gain_error_db compares faders less their mean over the tracks that count, since the whole mix's level is the master's;
         pan_error is of pans as they are.

@@ -54,7 +54,8 @@ def cosine_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Frechet's distance of two sets of vectors (n, D), each taken for Gaussian (Dowson and Landau 1982), as in FID and FAD:
+    """Frechet's distance of two sets of vectors a and b, (n, D), each taken for Gaussian (Dowson and Landau 1982), as in FID and
+    FAD:
 
         |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2))
 

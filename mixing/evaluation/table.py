@@ -187,6 +187,7 @@ class Table:
         return [*text, *self.notes]
 
     def about_tests(self) -> str:
+        """Which test the p values are of, in a sentence or two."""
         pairs = "the means of groups of songs" if self.by == "group" else "songs"
         return (
             f"Wilcoxon's signed-rank test, two-sided, on {pairs}; p also with Holm's correction over the mixers of a metric. A "

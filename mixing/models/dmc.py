@@ -138,7 +138,11 @@ class DMC(Model):
         return self.decide(self.listen(multitrack), multitrack.channels)
 
     def listen(self, multitrack: Multitrack) -> Summary:
-        """What the encoder hears of the tracks of songs, or of parts of them."""
+        """What the encoder hears of the tracks of songs, or of parts of them.
+
+        Raises:
+            ValueError: another sample rate, no encoder, or an external one whose output has another shape.
+        """
         self.check(multitrack)
         batch, tracks = multitrack.channels.shape
         x = (multitrack.audio * multitrack.mask[..., None, None]).mean(2)
@@ -156,7 +160,7 @@ class DMC(Model):
         return Summary(total.unflatten(0, (batch, tracks)), weight.unflatten(0, (batch, tracks)), levels(cut(x, self.patch)))
 
     def decide(self, summary: Summary, channels: Tensor) -> Controls:
-        """The controls for songs of which the encoder heard this; channels (B, N): 1, 2, or 0 for padding."""
+        """The controls for songs, from a `summary` of what the encoder heard; channels (B, N): 1, 2, or 0 for padding."""
         embedding = summary.embedding / summary.weight.clamp_min(1)
         stereo = (channels == 2).to(embedding)[..., None]
         u, song = self.controller(torch.cat([embedding, summary.levels.features().to(embedding), stereo], -1), channels > 0)

@@ -134,7 +134,11 @@ class MixWaveUNet(WaveformModel):
 
     @classmethod
     def small(cls, tracks: int = 8, track_channels: int = 2, sample_rate: float = 44100) -> MixWaveUNet:
-        """The official form with eight levels and fewer filters: some 1.6 million parameters, stereo places."""
+        """The official form with eight levels and fewer filters, some 1.6 million parameters; by default with stereo places.
+
+        Args:
+            tracks, track_channels, sample_rate: as of the class.
+        """
         return cls(tracks, track_channels, sample_rate, "official", levels=8, filters=16)
 
 

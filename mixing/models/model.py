@@ -58,6 +58,7 @@ class Model(nn.Module):
 
     @property
     def name(self) -> str:
+        """The class's name, as error messages have it."""
         return type(self).__name__
 
     @property
@@ -83,7 +84,7 @@ class Model(nn.Module):
                     raise ValueError(f"{self.name}: {setting} must be an integer of at least {low}; got {value!r:.100}.")
 
     def one_of(self, known: tuple[str, ...], setting: str) -> None:
-        """Check a setting that is a word.
+        """Check a setting that is one of the `known` words.
 
         Raises:
             ValueError: an unknown one; the message has the nearest.

@@ -48,6 +48,7 @@ class Regression(Model):
             self.register_parameter(name, nn.Parameter(value, requires_grad=False))
 
     def settle(self, source: Source) -> Plan:
+        """Faders and pans for a song of any length, from features of its tracks."""
         x = torch.from_numpy(_inputs(source)).to(self.mean)
         y = ((x - self.mean) / self.scale) @ self.weight.T + self.bias
         return placed(y[:, 0].double().clamp(-60, 24), y[:, 1].double().clamp(0, 1))

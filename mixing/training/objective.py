@@ -42,7 +42,7 @@ class Objective(nn.Module):
             raise UserError(f"config: loss: {error}") from None
 
     def forward(self, model: nn.Module, batch: Example) -> tuple[Tensor, dict[str, Tensor], Mix]:
-        """(loss, its terms unweighted and detached, the mix)."""
+        """What a model makes of a batch of examples -> (loss, its terms unweighted and detached, the mix)."""
         mix, song = model(batch.multitrack), batch.multitrack
         output, target = mix.audio.float(), song.mix
         assert target is not None
@@ -57,8 +57,8 @@ class Objective(nn.Module):
         return loss, terms, mix
 
     def distance(self, model: nn.Module, mix: Mix, batch: Example) -> Tensor:
-        """Mean absolute error in [0, 1] of the settings that are known, 0 where none are. Beside a loss of the ear faders are
-        compared less their mean over a song: the ear sees to the level of the whole.
+        """Mean absolute error in [0, 1] of a mix's settings where the batch knows them, 0 where it knows none. Beside a loss of
+        the ear faders are compared less their mean over a song: the ear sees to the level of the whole.
 
         Raises:
             UserError: a model without settings.
