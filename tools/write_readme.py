@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -23,9 +24,14 @@ PARITY_PAGE = ROOT / "docs" / "parity.md"
 MEASURED = ROOT / "docs" / "parity.json"
 
 
+def about(cls: type[Effect]) -> str:
+    """The first paragraph of an effect's docstring."""
+    return (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " ")
+
+
 def summary(cls: type[Effect]) -> str:
-    """The first sentence of an effect's docstring."""
-    return (inspect.getdoc(cls) or "").splitlines()[0]
+    """Its first sentence."""
+    return re.split(r"(?<=[.!?]) ", about(cls), maxsplit=1)[0]
 
 
 def black_box(cls: type[Effect]) -> str:
@@ -50,7 +56,7 @@ def page() -> str:
     """Every effect with the table of its controls."""
     parts = ["# Effects", "", "Written by `make docs` from the effects themselves. Pedalboard's names wherever it has them.", ""]
     for name, cls in registry().items():
-        parts += [f"## {name}", "", summary(cls), "", f"Black box: {black_box(cls)}.", ""]
+        parts += [f"## {name}", "", about(cls), "", f"Black box: {black_box(cls)}.", ""]
         if cls.channels:
             parts += [f"Input channels: {' or '.join(map(str, cls.channels))}.", ""]
         if cls.options:
