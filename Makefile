@@ -34,7 +34,8 @@ $(STAMPS)/dev: $(STAMPS)/torch $(BUILD)
 	$(PIP) -e '.[dev]'
 	@touch $@ $(STAMPS)/demo
 
-demo: $(STAMPS)/demo ## recover the hidden settings of a mix of the multitrack that ships with dasp
+demo: $(STAMPS)/demo ## mix the multitrack that ships with dasp by a trained console, then recover the hidden settings of a mix of it
+	$(BIN)/dasp mix mixing/demo_data/francium -o demo_out/mix
 	$(BIN)/dasp demo -o demo_out
 
 test: lint ## lint, then every test

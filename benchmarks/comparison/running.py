@@ -16,6 +16,7 @@ from mixing.errors import UserError
 from mixing.evaluation import Table, evaluate
 from mixing.evaluation.table import LeftOut, Row
 from mixing.mixers import Mixer
+from mixing.models.model import Model
 from mixing.output import write_text
 from mixing.training.config import Config, config, read
 from mixing.training.data import songs_of
@@ -166,15 +167,20 @@ def _made(
     """The mixer, and (parameters, seconds, steps, about)."""
     if system.rule is not None:
         mixer = models.mixer(system.rule, **({"seed": budget.seed} if system.rule == "random" else {}))
-        return mixer, (None, None, None, models.about(mixer))
+        return mixer, (*_training(mixer), models.about(mixer))
     settings = recipe(system, budget, songs)
     command = f"python -m benchmarks.comparison --only {system.name} --steps {budget.steps}"
     path = train(settings, folders, out / system.name, name=system.name, command=command, device=device)
     model = models.load(path)
-    assert model.header is not None
-    training = model.header["scores"]["training"]
-    count = sum(p.numel() for p in model.parameters())
-    return model, (count, float(training["seconds"]), int(training["steps"]), models.about(model))
+    return model, (*_training(model), models.about(model))
+
+
+def _training(mixer: Mixer) -> tuple[int | None, float | None, int | None]:
+    """(parameters, seconds, steps) of a model from its file; three times None of a rule."""
+    if not isinstance(mixer, Model) or mixer.header is None:
+        return None, None, None
+    training = mixer.header["scores"]["training"]
+    return mixer.size, float(training["seconds"]), int(training["steps"])
 
 
 def _split() -> dict[str, Sequence[str]]:

@@ -23,7 +23,7 @@ class System:
     Attributes:
         name: in tables and folders.
         title: for people.
-        rule: a name of `mixing.models` that needs no training; None: trained.
+        rule: a name of `mixing.models` that needs no training here, a rule or shipped weights; None: trained.
         recipe: of `dasp train`.
         changes: of the recipe's settings, by name.
         short: further ones that make it tiny, for a run that only shows that all of this works.
@@ -59,6 +59,8 @@ SYSTEMS = (
     System("equal-loudness", "Equal loudness", "equal_loudness"),
     System("random", "Random faders and pans", "random"),
     System("rules", "Rules of the literature", "rules"),
+    System("shipped-gain-pan", "DMC, fader and pan, as shipped", "dmc-gain-pan"),
+    System("shipped-full", "DMC, full strip, as shipped", "dmc-full"),
     System("regression", "Ridge regression", None, "regression"),
     System("demucs", "Demucs, turned round", None, "demucs", {}, {"model.channels": 4, "model.depth": 2, "model.lstm_layers": 1}),
     _u_net("official"),

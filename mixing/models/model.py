@@ -20,7 +20,7 @@ from proxies import store
 from proxies.store import SUFFIX
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-DEFAULT = "equal_loudness"
+DEFAULT = "dmc-full"
 """The model of `dasp mix` where none is named."""
 
 
