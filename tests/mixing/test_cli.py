@@ -235,7 +235,7 @@ def test_a_mix_that_would_clip_is_turned_down_and_says_so(song, tmp_path, dasp_c
 def test_what_was_done_to_the_stems_is_said(song, tmp_path, dasp_command):
     save(song / "4_fast.wav", 0.3 * stem(1, rate=44100), 44100)
     save(song / "5_short.wav", 0.3 * stem(2, seconds=0.5))
-    _, _, err = dasp_command("mix", song, "-o", tmp_path / "out")
+    _, _, err = dasp_command("mix", song, "--model", "equal-loudness", "-o", tmp_path / "out")
     assert err.splitlines() == [
         "note: 4_fast: resampled from 44100 to 22050 Hz.",
         "note: 5_short: padded with 1.00 s of silence at the end.",
@@ -291,7 +291,7 @@ def test_mix_refuses_folders_that_it_cannot_or_should_not_write_to(song, tmp_pat
 
 
 def test_mix_writes_all_or_nothing(song, tmp_path, refused, dasp_command, monkeypatch):
-    dasp_command("mix", song, "-o", tmp_path / "out")
+    dasp_command("mix", song, "--model", "equal-loudness", "-o", tmp_path / "out")
     before = listing(tmp_path)
 
     def full(*_):
@@ -299,12 +299,12 @@ def test_mix_writes_all_or_nothing(song, tmp_path, refused, dasp_command, monkey
 
     monkeypatch.setattr("mixing.settings.write", full)
     assert "no space left" in refused("mix", song, "-o", tmp_path / "out", "--model", "random")
-    assert "no space left" in refused("mix", song, "-o", tmp_path / "new")
+    assert "no space left" in refused("mix", song, "--model", "equal-loudness", "-o", tmp_path / "new")
     assert listing(tmp_path) == before
 
 
 def test_apply_settings_says_what_it_left_out_and_refuses_what_is_missing(song, tmp_path, dasp_command, refused):
-    dasp_command("mix", song, "-o", tmp_path / "out")
+    dasp_command("mix", song, "--model", "equal-loudness", "-o", tmp_path / "out")
     settings = tmp_path / "out" / "settings.json"
     save(song / "4_new.wav", stem(3))
     _, _, err = dasp_command("apply-settings", song, settings, tmp_path / "again.wav")
