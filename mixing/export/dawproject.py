@@ -143,6 +143,8 @@ class _Project:
         volume, pan = linear(track["fader_db"]), track["pan"]
         if width == 2:
             volume, pan = balance(volume, pan)
+        muted = str(bool(track["mute"])).lower()
+        ET.SubElement(channel, "Mute", value=muted, id=f"tracks.{n}.mute", name="Mute")
         self._fixed(channel, "Pan", "normalized", pan, f"tracks.{n}.pan")
         numbers = {bus["name"]: k for k, bus in enumerate(self.full["buses"])}
         if track["sends_db"]:

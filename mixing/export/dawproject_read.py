@@ -104,6 +104,8 @@ def _observed(who: str, root: Element, full: Settings) -> tuple[dict[str, float]
         if _channels(root, n) == 2 and fader in native and pan in native:
             volume, out[pan] = unbalance(native[fader], native[pan])
             out[fader] = decibels(volume)
+        mute = root.find(f"./Structure/Track[@id='track{n}']/Channel/Mute")
+        out[f"tracks.{n}.mute"] = mute is not None and mute.get("value") == "true"
         clip = root.find(f".//Lanes[@track='track{n}']/Clips/Clip")
         if clip is None:
             notes.append(f"track {full['tracks'][n]['name']}: its clip is not in the project any more.")

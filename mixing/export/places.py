@@ -34,7 +34,7 @@ def put(settings: Settings, where: str, value: float) -> None:
     if len(way) and way[-1] == "controls":
         here[last] = {**here.get(last, {}), "value": value}
     else:
-        here[last] = int(value) if last == "lag_samples" else value
+        here[last] = {"lag_samples": int, "mute": bool}.get(last, float)(value)
 
 
 def complete(settings: Settings) -> Settings:
@@ -46,7 +46,14 @@ def complete(settings: Settings) -> Settings:
     full.setdefault("master", [])
     full.setdefault("output_gain_db", 0.0)
     for track in full["tracks"]:
-        for key, value in (("channels", None), ("lag_samples", 0), ("inserts", []), ("pan", 0.5), ("sends_db", {})):
+        for key, value in (
+            ("channels", None),
+            ("lag_samples", 0),
+            ("inserts", []),
+            ("pan", 0.5),
+            ("mute", False),
+            ("sends_db", {}),
+        ):
             track.setdefault(key, value)
     for _, _, effects in chains(full):
         for entry in effects:

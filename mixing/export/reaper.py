@@ -124,9 +124,8 @@ def _head(root: Chunk, key: str, name: str, volume: float, pan: float, law: floa
 
 def _track(root: Chunk, n: int, track: dict[str, Any], medium: Medium, folder: str, points: dict[str, Any], rate: float) -> None:
     fader, pan = points.get(f"tracks.{n}.fader_db"), points.get(f"tracks.{n}.pan")
-    made = _head(
-        root, f"track{n}", track["name"], linear(track["fader_db"]), 2 * track["pan"] - 1, PAN_LAW, bool(fader or pan), False
-    )
+    level, side = linear(track["fader_db"]), 2 * track["pan"] - 1
+    made = _head(root, f"track{n}", track["name"], level, side, PAN_LAW, bool(fader or pan), track["mute"])
     if fader:
         _envelope(made, "VOLENV2", f"tracks.{n}.fader_db", [(t, linear(v)) for t, v in fader])
     if pan:

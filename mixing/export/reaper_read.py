@@ -81,6 +81,8 @@ def _observed(who: str, root: Chunk, full: Settings) -> tuple[dict[str, float], 
         if levels:
             out[f"tracks.{n}.fader_db"] = decibels(_number(who, levels, 1))
             out[f"tracks.{n}.pan"] = (_number(who, levels, 2) + 1) / 2
+        mute = next(made.lines("MUTESOLO"), None)
+        out[f"tracks.{n}.mute"] = bool(mute and _number(who, mute, 1))
         for item in list(made.chunks("ITEM"))[:1]:
             late = [_number(who, line, 1) for name in ("SOFFS", "POSITION") for line in item.lines(name)]
             if len(late) == 2:

@@ -48,6 +48,8 @@ def settings(seed: int, tracks: int = 3, effects: int = 3) -> Settings:
         track["sends_db"] = {bus: rng.uniform(-60, 12) for bus in names if rng.random() < 0.7}
         if rng.random() < 0.3:
             track["flags"] = ["the compressor never acts"]
+        if rng.random() < 0.3:
+            track["mute"] = rng.random() < 0.5
         made.append(track)
     out: Settings = {
         "schema": SCHEMA,

@@ -254,3 +254,19 @@ def test_settings_changed_by_hand_beyond_an_effect_are_refused(stems, tmp_path):
     changed = read(exports.edited(path, 'id="tracks.0.inserts.3.controls.threshold_db"', "-7.5"))
     out["tracks"][0]["inserts"][3]["controls"]["threshold_db"]["value"] = -7.5
     assert json.dumps(changed.settings) == json.dumps(out)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_muted_track_stays_muted_and_one_muted_in_the_daw_is(stems, tmp_path, ending):
+    values = usual()
+    values["tracks"][1]["mute"] = True
+    path = tmp_path / f"song{ending}"
+    export(values, stems, path)
+    assert read(path).settings == values
+    if ending == ".rpp":
+        text = path.read_text()
+        assert text.count("MUTESOLO 1 0 0") == 1
+        path.write_text(text.replace("MUTESOLO 0 0 0", "MUTESOLO 1 0 0", 1))
+    else:
+        path = exports.edited(path, 'id="tracks.0.mute"', "true")
+    assert [t.get("mute", False) for t in read(path).settings["tracks"]] == [True, True, False]
