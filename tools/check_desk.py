@@ -27,6 +27,9 @@ from mixing.commands.desk import versions_of, write  # noqa: E402
 from mixing.stems import Stems  # noqa: E402
 
 TRACKS, SECONDS = 16, 180
+PAGE = ROOT / "docs" / "desk.md"
+COUNTED = {"underruns": "drop-outs", "stalls": "waits for a piece of sound"}
+BEGIN, END = "<!-- measured:begin -->", "<!-- measured:end -->"
 
 
 def make(folder: Path) -> None:
@@ -60,48 +63,63 @@ def make(folder: Path) -> None:
     print(f"made in {time.perf_counter() - start:.0f} s")
 
 
-def look(folder: Path, seconds: float) -> None:
-    """Open it, play it, and say how it went."""
+def look(folder: Path, seconds: float) -> dict[str, str]:
+    """Open it, play it, and say how it went: what was measured -> a figure with its unit."""
     desk = folder / "out" / "desk"
     files = [f for f in desk.rglob("*") if f.is_file()]
     size = sum(f.stat().st_size for f in files)
     carried = sum(int(f.read_bytes()[:80].split(b",", 3)[2]) for f in files if f.suffix == ".js")
-    stems = sum(f.stat().st_size for f in (folder / "stems").iterdir())
-    print(f"folder {size / 1e6:.1f} MB in {len(files)} files; sound in it {carried / 1e6:.1f} MB: {size / carried:.4f} of it")
-    print(f"the stems' own files have {stems / 1e6:.1f} MB")
+    found = {
+        "folder over the sound that it carries": f"{size / carried:.3f}",
+        "folder": f"{size / 1e6:.0f} MB",
+        "the stems' own files": f"{sum(f.stat().st_size for f in (folder / 'stems').iterdir()) / 1e6:.0f} MB",
+    }
     with launched() as browser:
         start = time.perf_counter()
         with opened(browser, desk / "index.html", viewport={"width": 1440, "height": 1000}) as page:
-            drawn = time.perf_counter() - start
+            found["drawn after"] = f"{time.perf_counter() - start:.2f} s"
             page.evaluate("dasp.ready")
-            print(f"drawn after {drawn:.2f} s, ready to be played after {time.perf_counter() - start:.2f} s")
+            found["ready to be played after"] = f"{time.perf_counter() - start:.2f} s"
             page.keyboard.press(" ")
             page.wait_for_timeout(3000)
             first = page.evaluate("dasp.desk.player.dropouts")
             page.wait_for_timeout(1000 * seconds)
             last = page.evaluate("dasp.desk.player.dropouts")
-            print(f"at the start {first}\nat the end {last}")
-            played = last["seconds"] - first["seconds"]
-            print(f"{played:.1f} s played, to {page.evaluate('dasp.desk.player.meters.position') / 44100:.1f} s of the song")
+            found["played"] = f"{last['seconds'] - first['seconds']:.1f} s"
+            for name, title in COUNTED.items():
+                found[title] = "not told" if last[name] is None else f"{last[name] - first[name]:g}"
             start = time.perf_counter()
             page.evaluate("dasp.desk.player.seek(120)")
             while not page.evaluate("dasp.desk.player.meters.position > 120.2 * dasp.desk.song.rate"):
                 page.wait_for_timeout(20)
-            print(f"a jump to 2:00 sounds after {time.perf_counter() - start - 0.2:.2f} s")
-            heap = page.evaluate("performance.memory ? performance.memory.usedJSHeapSize : 0")
-            print(f"JavaScript heap {heap / 1e6:.0f} MB")
+            found["a jump to 2:00 sounds after"] = f"{time.perf_counter() - start - 0.2:.2f} s"
+    return found
+
+
+def put(found: dict[str, str]) -> None:
+    """Write the figures into the desk's page of the documentation."""
+    lines = ["| measured | |", "|---|---|", *(f"| {name} | {value} |" for name, value in found.items())]
+    text = PAGE.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--seconds", type=float, default=60.0, help="to play")
+    parser.add_argument("--write", action="store_true", help=f"the figures into {PAGE.relative_to(ROOT)}")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         if not (folder / "out" / "desk").exists():
             make(folder)
-        look(folder, given.seconds)
+        found = look(folder, given.seconds)
+    for name, value in found.items():
+        print(f"{name}: {value}")
+    if given.write:
+        put(found)
 
 
 if __name__ == "__main__":
