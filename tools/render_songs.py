@@ -138,10 +138,9 @@ class Synthesizer:
         return out
 
 
-def make(
-    name: str, data: bytes, fonts: Mapping[str, Any], kits: Mapping[str, Any], out: Path, seconds: float, quality: float
-) -> str:
-    """Render one song; what was done, or why not, in words."""
+def make(name: str, data: bytes, fonts: Mapping[str, Any], kits: Mapping[str, Any], chosen: argparse.Namespace) -> str:
+    """Render one song as the command line asks for; what was done, or why not, in words."""
+    out, seconds, quality = chosen.out, chosen.seconds, chosen.quality
     number = int(hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest(), 16)
     try:
         song = midi.events(data)
@@ -153,6 +152,9 @@ def make(
     parts = midi.parts(song, *span)
     if len(parts) < LEAST_STEMS:
         return f"only {len(parts)} parts"
+    gains = np.array([_about(part, "")["composer_gain_db"] for part in parts])
+    if np.abs(gains - gains.mean()).mean() < chosen.least_spread:
+        return "its score hardly sets levels"
     font, kit = sorted(fonts)[number % len(fonts)], sorted(kits)[(number // 7) % len(kits)]
     acoustic = not any(p in ELECTRONIC_OR_ORCHESTRAL for part in parts if part.drum for p in part.programs)
     sampled = acoustic and (number // 31) % 5 != 0  # four of five songs get a sampled kit
@@ -249,6 +251,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("build/songs"), help="folder of the packages")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each song")
     parser.add_argument("--quality", type=float, default=0.4, help="of Ogg Vorbis, 0 to 1")
+    spread = "leave out songs whose levels are nearer to their mean, in the mean; most scores set none"
+    parser.add_argument("--least-spread", type=float, default=0.0, metavar="DB", help=spread)
     parser.add_argument("--only", default="", metavar="REGEX", help="of the songs' names")
     chosen = parser.parse_args()
     packages = [package for package, _ in midi.COLLECTIONS.values()]
@@ -257,7 +261,10 @@ def main() -> None:
     kits = {k: Synthesizer(chosen.cache / f"x_{v}", kit=True) for k, v in KITS.items()}
     for name, data in sorted(midi.songs(chosen.cache).items()):
         if re.search(chosen.only, name):
-            print(f"{name}: {make(name, data, fonts, kits, chosen.out, chosen.seconds, chosen.quality)}", flush=True)
+            print(
+                f"{name}: {make(name, data, fonts, kits, chosen)}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def run(count: int, seed: int, tell: Callable[[str], None]) -> list[Outcome]:
     """Mix each song by rules, whose settings make the mix in blocks.
 
     Args:
-        count: 0 for songs a twentieth as long.
+        count: 0 for songs a hundredth as long.
         seed: of the noise.
         tell: progress.
     """
@@ -32,7 +32,7 @@ def run(count: int, seed: int, tell: Callable[[str], None]) -> list[Outcome]:
     least, notes = None, []
     for name, (tracks, seconds) in SONGS.items():
         tell(f"long: {name}")
-        seconds = seconds if count else max(2, seconds // 20)
+        seconds = seconds if count else max(2, seconds // 100)
         with tempfile.TemporaryDirectory() as folder:
             stems = Path(folder, "stems")
             stems.mkdir()

@@ -25,7 +25,7 @@ class Data:
     Attributes:
         layout: of the data folder, a name in `mixing/data/layouts/`, or "auto".
         options: further arguments of `mixing.data.load`, the layout's own among them: {mix: wet}.
-        songs: patterns of the songs that are used.
+        songs: patterns of the songs that are used; one that begins with ! leaves songs out.
         hold_out: patterns of songs that no training sees, neither to learn nor to choose: those of `dasp evaluate`.
         validation: patterns, among the rest, of songs that choose the best weights and the end; none: the best training
             loss chooses.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -143,7 +143,13 @@ def with_synthetic(heard: Material, config: Config, console: Console | None) -> 
 
 
 def _named(song: Song, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns for name in (song.name, song.group))
+    """Whether a pattern names the song or its group, and none that begins with ! does."""
+
+    def by(wanted: Iterable[str]) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in wanted for name in (song.name, song.group))
+
+    left_out = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    return by(p for p in patterns if not p.startswith("!")) and not by(left_out)
 
 
 def _fingerprint(*parts: Sequence[Song]) -> str:
