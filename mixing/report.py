@@ -19,6 +19,7 @@ from mixing.multitrack import Multitrack
 from mixing.plots import losses, spectra
 from mixing.result import ALWAYS_ON, INACTIVE, UNHEARD, MatchResult
 from mixing.settings import Settings
+from mixing.templates import templates
 
 SECONDS = 45.0  # of sound a player: four of them stay below ten megabytes
 _MP3_RATES = (16000, 22050, 24000, 32000, 44100, 48000)
@@ -58,18 +59,10 @@ def page(result: MatchResult, settings: Settings, tracks: Multitrack) -> str:
         settings: as written to settings.json.
         tracks: one song with its `mix`, the reference.
     """
-    import jinja2
-
     assert tracks.mix is not None
     signals = {"plain sum": tracks.unity_mix()[0], "reference": tracks.mix[0], "match": result.audio}
     start, stop = _loudest(signals["reference"], result.sample_rate)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = templates(Path(__file__).parent)
     environment.filters["db"] = decibels
     return environment.get_template("report.html.j2").render(
         reference=settings["provenance"].get("reference", "the reference"),

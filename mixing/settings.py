@@ -10,8 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixing import strict_json
 from mixing.errors import UserError
 from mixing.output import write_text
+from mixing.strict_json import short
 
 if TYPE_CHECKING:
     from dasp import Effect
@@ -171,49 +173,18 @@ def parse(who: str, text: str) -> Settings:
     Raises:
         UserError: as `read`.
     """
-    try:
-        settings = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{who}: is not JSON (line {error.lineno}: {error.msg.lower()}); give the settings.json that dasp wrote."
-        ) from None
-    except ValueError as error:
-        raise UserError(f"{who}: {error}.") from None
-    except RecursionError:
-        raise UserError(f"{who}: is nested too deeply; give the settings.json that dasp wrote.") from None
+    settings = strict_json.parse(who, text, "; give the settings.json that dasp wrote")
     _check_form(who, settings)
     _check_meaning(who, settings)
     return settings
 
 
-def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is not a number that can be set; correct it")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A key that stands twice would be dropped silently."""
-    out: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in out:
-            raise ValueError(f"the key {short(key)} stands twice in one object; remove one")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{short(key)} is too large a number; correct it")
-        out[key] = value
-    return out
-
-
 def _check_form(who: str, settings: Any) -> None:
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
     if isinstance(settings, dict):
         version = settings.get("schema")
         if isinstance(version, str) and re.fullmatch(r"dasp-settings/\d+", version) and version != SCHEMA:
             raise UserError(f"{who}: is of version {version}; this dasp reads {SCHEMA}: use the dasp that wrote it.")
-    error = best_match(Draft202012Validator(schema()).iter_errors(settings))
-    if error is not None:
-        where = error.json_path.removeprefix("$").removeprefix(".") or "the file"
-        raise UserError(f"{who}: {short(where, 100)}: {short(error.message, 160)}.")
+    strict_json.check(who, settings, schema())
 
 
 def _check_meaning(who: str, settings: Settings) -> None:
@@ -261,9 +232,3 @@ def _check_effects(place: str, effects: list[dict[str, Any]], insert: bool = Fal
             slack = 1e-9 * (q.high - q.low)  # a value that went through [0, 1] and back
             if not q.low - slack <= value <= q.high + slack:
                 raise UserError(f"{who} is {q.low:g} to {q.high:g}{' ' * bool(q.unit)}{q.unit}; got {value:g}.")
-
-
-def short(text: str, length: int = 60) -> str:
-    """Foreign text for one line of a message."""
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1] + "…"

@@ -261,10 +261,7 @@ def main() -> None:
     kits = {k: Synthesizer(chosen.cache / f"x_{v}", kit=True) for k, v in KITS.items()}
     for name, data in sorted(midi.songs(chosen.cache).items()):
         if re.search(chosen.only, name):
-            print(
-                f"{name}: {make(name, data, fonts, kits, chosen)}",
-                flush=True,
-            )
+            print(f"{name}: {make(name, data, fonts, kits, chosen)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,23 @@ def provenance(**more: str | float | None) -> dict[str, Any]:
     return {"dasp": dasp.__version__, "command": str(context.find_root().obj), **more}
 
 
+def recorded(values: dict[str, Any] | None) -> dict[str, Path]:
+    """The stems, and a match's reference, from the command that the settings say they were made by; empty where they do not."""
+    import shlex
+
+    from mixing.cli import dasp
+
+    try:
+        words = shlex.split(str((values or {}).get("provenance", {}).get("command", "")))
+        if len(words) < 2 or words[0] != "dasp" or words[1] not in ("mix", "match"):
+            return {}
+        command = dasp.get_command(click.Context(dasp), words[1])
+        made = command.make_context(words[1], words[2:], resilient_parsing=True)  # parsed, not run
+    except (ValueError, click.ClickException):
+        return {}  # it was changed since
+    return {k: made.params[k] for k in ("stems", "reference") if made.params.get(k) is not None}
+
+
 def check_output(folder: Path, stems: Path, files: Iterable[str] = (MIX, SETTINGS)) -> None:
     """Refuse an output folder that cannot be written to, or that holds the stems (the mix would be a stem next time)."""
     from mixing.output import check_folder

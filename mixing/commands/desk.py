@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from mixing.commands._common import MIX, SETTINGS, say
+from mixing.commands._common import MIX, SETTINGS, recorded, say
 from mixing.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,13 +43,13 @@ def command(folder: Path, stems: Path | None, reference: Path | None, mixes: tup
     if not (folder / MIX).exists():
         raise UserError(f"{folder}: has no {MIX}; give a folder that dasp mix or dasp match wrote.")
     values = settings.read(path) if path.exists() else None
-    recorded = _recorded(values)
+    known_by = recorded(values)
     if stems is None:
-        stems = recorded.get("stems")
+        stems = known_by.get("stems")
         if stems is None or not stems.is_dir():
             said = f"the stems it was made from, {stems}, are not there" if stems else "does not say which stems it was made from"
             raise UserError(f"{folder}: {said}; give --stems.")
-    if reference is None and (known := recorded.get("reference")) is not None and known.is_file():
+    if reference is None and (known := known_by.get("reference")) is not None and known.is_file():
         reference = known
     versions = versions_of(folder, values is not None, reference, mixes)
     left_out = [v.file for v in versions]
@@ -133,18 +132,3 @@ def versions_of(folder: Path, has_settings: bool, reference: Path | None = None,
     for version in found:
         probe(version.file)
     return found
-
-
-def _recorded(values: dict[str, Any] | None) -> dict[str, Path]:
-    """The stems, and a match's reference, from the command that the settings say they were made by; empty where they do not."""
-    from mixing.cli import dasp
-
-    try:
-        words = shlex.split(str((values or {}).get("provenance", {}).get("command", "")))
-        if len(words) < 2 or words[0] != "dasp" or words[1] not in ("mix", "match"):
-            return {}
-        command = dasp.get_command(click.Context(dasp), words[1])
-        made = command.make_context(words[1], words[2:], resilient_parsing=True)  # parsed, not run
-    except (ValueError, click.ClickException):
-        return {}  # it was changed since
-    return {k: made.params[k] for k in ("stems", "reference") if made.params.get(k) is not None}

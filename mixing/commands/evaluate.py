@@ -110,11 +110,9 @@ def chosen(songs: tuple[Any, ...], patterns: tuple[str, ...]) -> tuple[Any, ...]
     Raises:
         UserError: none does.
     """
-    import fnmatch
-
     if not patterns:
         return songs
-    found = tuple(s for s in songs if any(fnmatch.fnmatchcase(n, p) for p in patterns for n in (s.name, s.group)))
+    found = tuple(s for s in songs if s.named(patterns))
     if not found:
         known = ", ".join(s.name for s in songs[:5])
         raise UserError(f"--songs {' '.join(patterns)}: no song or group fits; there are {known}{', ...' * (len(songs) > 5)}.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mixing.commands._common import SETTINGS, say
+from mixing.commands._common import SETTINGS, recorded, say
 from mixing.errors import UserError
 
 
@@ -55,20 +55,9 @@ def _stems(folder: Path, values: dict[str, Any]) -> Path:
     Raises:
         UserError: it names none, or none that is here.
     """
-    import shlex
-
-    from mixing.cli import dasp
-
-    named: Any = None
-    try:
-        program, name, *arguments = shlex.split(str(values.get("provenance", {}).get("command", "")))
-        if program == "dasp" and name in ("mix", "match"):
-            made = dasp.get_command(click.Context(dasp), name)
-            named = None if made is None else made.make_context(name, arguments, resilient_parsing=True).params.get("stems")
-    except (ValueError, click.ClickException):
-        named = None
+    named = recorded(values).get("stems")
     if named is None:
         raise UserError(f"{folder}: does not say where its stems are; give them with --stems STEMS_DIR.")
-    if not Path(named).is_dir():
+    if not named.is_dir():
         raise UserError(f"{folder}: its stems were in {named}, which is not here; give them with --stems STEMS_DIR.")
-    return Path(named)
+    return named

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,6 +69,10 @@ class Song:
         """Whether every stem's gain and pan is known, so that `sum` can set them: the mix's own, or a plain sum's."""
         given = self.gains_db is not None and self.pans is not None
         return self.unity or (given and None not in self.gains_db and None not in self.pans)  # type: ignore[operator]
+
+    def named(self, patterns: Iterable[str]) -> bool:
+        """Whether one of the patterns (`*`, `?`) fits its name or its group."""
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns for name in (self.name, self.group))
 
     def settings(self) -> tuple[tuple[float | None, ...], tuple[float | None, ...]]:
         """(gains in dB, pans) of every stem; those of a plain sum are 0 dB in the centre, and None is what nobody knows."""
@@ -218,7 +222,7 @@ class DataSet:
         patterns = (hold_out,) if isinstance(hold_out, str) else tuple(hold_out)
         held: set[str] = set()
         for pattern in patterns:
-            found = {s.group for s in self.songs if any(fnmatch.fnmatchcase(n, pattern) for n in (s.name, s.group))}
+            found = {s.group for s in self.songs if s.named([pattern])}
             if not found:
                 known = sorted({s.group for s in self.songs} | {s.name for s in self.songs})
                 raise UserError(f"{self.name}: hold_out {pattern!r} matches no song and no group.{nearest(pattern, known)}")

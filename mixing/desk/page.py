@@ -10,6 +10,7 @@ import dasp
 from dasp import Param
 from mixing.console import FADER, PAN
 from mixing.mixers import UNITY_DB
+from mixing.templates import templates
 
 _HERE = Path(__file__).parent
 _SOUND = ("effects.js", "filters.js", "engine.js")
@@ -35,15 +36,7 @@ def page(song: dict[str, Any]) -> str:
     Args:
         song: what `mixing.desk.write` says of the song, its sounds and its settings.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = templates(_HERE)
     strip = {q.name: {"low": q.low, "high": q.high, "unit": q.unit, "scale": q.scale} for q in (FADER, PAN, _SEND)}
     about = {**song, "strip": strip, "unity_db": UNITY_DB, "weighting": _weighting(song["rate"]), "dasp": dasp.__version__}
     return environment.get_template("page.html.j2").render(

@@ -10,6 +10,7 @@ from mixing.evaluation.metrics import GROUPS, Metric
 from mixing.evaluation.statistics import Interval
 from mixing.evaluation.table import Table, heading, shown, spread
 from mixing.plots import ACCENT, GRID, INK, figure, svg
+from mixing.templates import templates
 from mixing.text_tables import NOTHING
 
 
@@ -20,15 +21,7 @@ def page(table: Table, about: dict[str, Any]) -> str:
         table: what was measured.
         about: "data": what the songs are, "dasp": the version, "command": what was typed.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = templates(Path(__file__).parent)
     environment.filters |= {"shown": shown, "heading": heading, "signed": lambda v: f"{v:+.3g}", "small": lambda v: f"{v:.2g}"}
     sections = [(title, metrics) for g, title in GROUPS.items() if (metrics := [m for m in table.metrics if m.group == g])]
     return environment.get_template("page.html.j2").render(

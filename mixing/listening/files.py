@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mixing import strict_json
 from mixing.errors import UserError
-from mixing.settings import short
 
 
 @cache
@@ -59,14 +58,7 @@ def read_json(path: Path, largest: int, kind: str) -> Any:
         UserError: it cannot be read, is not JSON, or does not fit; the message says where.
     """
     text = read_text(path, largest)
-    try:
-        value = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: is not JSON (line {error.lineno}: {error.msg.lower()}).") from None
-    except ValueError as error:
-        raise UserError(f"{path}: {short(str(error), 120)}.") from None
-    except RecursionError:
-        raise UserError(f"{path}: is nested too deeply.") from None
+    value = strict_json.parse(str(path), text)
     check(str(path), value, kind)
     return value
 
@@ -77,26 +69,4 @@ def check(who: str, value: Any, kind: str) -> None:
     Raises:
         UserError: the message says where and why.
     """
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
-    error = best_match(Draft202012Validator(schema(kind)).iter_errors(value))
-    if error is not None:
-        where = error.json_path.removeprefix("$").removeprefix(".") or "the file"
-        raise UserError(f"{who}: {short(where, 100)}: {short(error.message, 160)}.")
-
-
-def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is not a number")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A key that stands twice would be dropped silently."""
-    out: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in out:
-            raise ValueError(f"the key {short(key)} stands twice in one object")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{short(key)} is too large a number")
-        out[key] = value
-    return out
+    strict_json.check(who, value, schema(kind))

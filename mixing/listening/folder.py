@@ -18,6 +18,7 @@ import numpy as np
 from mixing.errors import UserError
 from mixing.listening import sound
 from mixing.listening.design import Design, Page
+from mixing.templates import templates
 
 PAGE, KEY, WEBMUSHRA = "page", "key.json", "webmushra"
 AUDIO = "audio"
@@ -97,11 +98,7 @@ def write_sounds(folder: Path, sounds: Mapping[str, bytes]) -> None:
 
 def write_page(folder: Path, test: dict[str, Any]) -> None:
     """index.html, its style and its scripts, and what they are to show."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_SOURCE), autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
-    )
+    environment = templates(_SOURCE)
     folder.mkdir(parents=True, exist_ok=True)
     connect = origin(test["post_url"]) if test["post_url"] else "'none'"
     style = (_SOURCE / "style.css").read_text(encoding="utf-8")

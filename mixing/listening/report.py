@@ -15,6 +15,7 @@ from mixing.listening.cleaning import Excluded, Rules, clean, repeat_difference
 from mixing.listening.criteria import CRITERIA, Criterion
 from mixing.listening.ratings import Read, Session
 from mixing.plots import ACCENT, GRID, INK, figure, svg
+from mixing.templates import templates
 from mixing.text_tables import NOTHING, cell, comma_separated, markdown, number, safe
 
 SIGNIFICANT = 0.05
@@ -300,15 +301,7 @@ def page(report: Report, about: dict[str, Any]) -> str:
         report: what came of the test.
         about: "dasp": the version, "command": what was typed.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = templates(Path(__file__).parent)
     sections = [
         (
             c,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +78,7 @@ def songs_of(config: Config, folders: Sequence[str | Path]) -> tuple[DataSet, Da
     found = load(folders[0], config.data.layout, **config.data.options)
     for folder in folders[1:]:
         found = found + load(folder, config.data.layout, **config.data.options)
-    whole = replace(found, songs=tuple(s for s in found.songs if _named(s, config.data.songs)))
+    whole = replace(found, songs=tuple(s for s in found.songs if _wanted(s, config.data.songs)))
     notes = [f"{what}: left out: {why}" for what, why in found.skipped]
     learn, held = whole.split(config.data.hold_out)
     learn, choose = learn.split(config.data.validation)
@@ -142,14 +141,10 @@ def with_synthetic(heard: Material, config: Config, console: Console | None) -> 
     return replace(heard, training=mixed(heard.training))
 
 
-def _named(song: Song, patterns: Sequence[str]) -> bool:
+def _wanted(song: Song, patterns: Sequence[str]) -> bool:
     """Whether a pattern names the song or its group, and none that begins with ! does."""
-
-    def by(wanted: Iterable[str]) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in wanted for name in (song.name, song.group))
-
     left_out = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
-    return by(p for p in patterns if not p.startswith("!")) and not by(left_out)
+    return song.named(p for p in patterns if not p.startswith("!")) and not song.named(left_out)
 
 
 def _fingerprint(*parts: Sequence[Song]) -> str:
