@@ -46,8 +46,8 @@ class Budget:
 
 
 SHORT = Budget(steps=2, batch=2, samples=8192, validate=2, validation_excerpts=2, seconds=2.0, tiny=True)
-# One set of excerpts for all, whatever their recipes have. The level by which a stem is off is as small as in the recipes that were
-# tried out (docs/mixing.md): it hides what the level of a recording says.
+# One set of excerpts for all, whatever their recipes have. A stem's level is off by as little as in the recipes that were tried out
+# (docs/mixing.md): more would hide what the level of a recording says.
 HEARD = {
     "augment": {"level_db": 3, "drop": 0.1},
     "excerpts": {"min_active_db": -40, "min_track_db": -60, "max_tracks": 12, "remake": True},

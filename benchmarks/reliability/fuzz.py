@@ -18,16 +18,17 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from benchmarks.reliability import mutations
+from benchmarks.reliability import mutations, ratings
 from benchmarks.reliability.drawing import each
 from benchmarks.reliability.outcome import Outcome
 from benchmarks.reliability.worker import Worker
 
 KINDS = {
-    "audio": (0.5, "Audio files through `dasp apply`"),
+    "audio": (0.45, "Audio files through `dasp apply`"),
     "stems": (0.1, "Audio files among the stems of `dasp mix`"),
     "settings": (0.2, "Settings through `dasp apply-settings`"),
     "weights": (0.1, "Weights of proxies and of mixing models"),
+    "ratings": (0.05, "Ratings and keys of a listening test through `dasp listen-report`"),
     "recipe": (0.1, "Recipes of `dasp train` and of `python -m proxies.train`"),
 }
 SETTINGS: dict[str, Any] = {
@@ -94,12 +95,12 @@ def cases(kind: str) -> SearchStrategy[tuple[str, bytes]]:
     elif kind == "weights":
         whole = st.sampled_from([(f"{name}.safetensors", data) for name, data in _weights().items()])
     else:
-        documents = _recipes() if kind == "recipe" else {"json": SETTINGS}
+        documents = {"recipe": _recipes, "ratings": _rated}.get(kind, lambda: {"json": SETTINGS})()
         whole = st.sampled_from(sorted(documents)).flatmap(
-            lambda name: mutations.changed(documents[name]).map(lambda d: (name, _text(kind, d)))
+            lambda name: mutations.changed(documents[name]).map(lambda d: (name, _text(name, d)))
         )
     damaged = whole.flatmap(lambda w: mutations.damaged(w[1]).map(lambda data: (w[0], data)))
-    if kind in ("settings", "recipe"):  # mostly well-formed text with odd contents
+    if kind in ("settings", "recipe", "ratings"):  # mostly well-formed text with odd contents
         return st.one_of(whole, whole, whole, damaged)
     return st.one_of(whole, *[damaged] * 9)
 
@@ -108,9 +109,8 @@ def trial(kind: str, folder: str, ending: str, data: bytes) -> tuple[str, str]:
     """Use one file; runs in the worker."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
         where = Path(name)
-        return {"audio": _audio, "stems": _stems, "settings": _settings, "weights": _load, "recipe": _recipe}[kind](
-            where, ending, data
-        )
+        used = {"audio": _audio, "stems": _stems, "settings": _settings, "weights": _load, "ratings": _ratings, "recipe": _recipe}
+        return used[kind](where, ending, data)
 
 
 def _audio(where: Path, ending: str, data: bytes) -> tuple[str, str]:
@@ -136,6 +136,15 @@ def _settings(where: Path, ending: str, data: bytes) -> tuple[str, str]:
     (where / "settings.json").write_bytes(data)
     arguments = ["apply-settings", str(stems), str(where / "settings.json"), str(where / "out.wav")]
     return _command(where, arguments, {"stems", "settings.json"}, {"out.wav"})
+
+
+def _ratings(where: Path, ending: str, data: bytes) -> tuple[str, str]:
+    from mixing.commands.listen_report import FILES
+
+    for name, document in _rated().items():
+        (where / name).write_bytes(data if name == ending else _text(name, document))
+    arguments = ["listen-report", str(where / "ratings.json"), "--key", str(where / "key.json"), "-o", str(where / "out")]
+    return _command(where, arguments, set(_rated()), set(FILES), "out")
 
 
 def _command(where: Path, arguments: list[str], inputs: set[str], outputs: set[str], folder: str = "") -> tuple[str, str]:
@@ -206,7 +215,7 @@ def _stem() -> Path:
 
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    (folder / "stem.wav").write_bytes(mutations._sound("wav", "WAV", "PCM_16", 1, 1999, None))
+    (folder / "stem.wav").write_bytes(mutations.sound("wav", "WAV", "PCM_16", 1, 1999, None))
     return folder / "stem.wav"
 
 
@@ -235,8 +244,16 @@ def _recipes() -> dict[str, Any]:
     }
 
 
-def _text(kind: str, document: Any) -> bytes:
-    if kind == "settings":
+@cache
+def _rated() -> dict[str, Any]:
+    key = ratings.key()
+    return {"key.json": key, "ratings.json": ratings.handed_in(key)}
+
+
+def _text(name: str, document: Any) -> bytes:
+    """A document as the file of that name has it."""
+    if name.endswith("json"):
+        document = ratings.signed(document) if name == "ratings.json" else document
         return json.dumps(document).encode("utf-8", "surrogatepass")
     import yaml
 

@@ -33,7 +33,8 @@ _WORDS = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
 @cache
-def _sound(ending: str, kind: str, subtype: str, channels: int, samples: int, special: float | None) -> bytes:
+def sound(ending: str, kind: str, subtype: str, channels: int, samples: int, special: float | None) -> bytes:
+    """Noise as a file; `special` is its middle sample."""
     import soundfile
 
     audio = 0.3 * np.random.default_rng(samples + channels).standard_normal((samples, channels))
@@ -52,7 +53,7 @@ def whole(draw: Any) -> tuple[str, bytes]:
     ending, kind, subtype = draw(st.sampled_from(FORMATS if channels <= 2 else _FORMATS_FOR_MANY))
     samples = draw(st.sampled_from((0, 1, 2, 17, 256, 1999)))
     special = draw(st.sampled_from(_SPECIAL)) if subtype in ("FLOAT", "DOUBLE") and draw(st.booleans()) else None
-    return ending, _sound(ending, kind, subtype, channels, samples, special)
+    return ending, sound(ending, kind, subtype, channels, samples, special)
 
 
 @st.composite
@@ -101,10 +102,10 @@ def changed(draw: Any, document: Any) -> Any:
     for _ in range(draw(st.sampled_from((1, 1, 1, 2, 4)))):
         holder: Any = root
         key: Any = 0
-        while isinstance(holder[key], (dict, list)) and holder[key] and draw(st.integers(0, 4)):
+        while isinstance(holder[key], (dict, list)) and holder[key] and draw(st.sampled_from((True,) * 6 + (False,))):
             holder = holder[key]
             key = draw(st.sampled_from(sorted(holder) if isinstance(holder, dict) else range(len(holder))))
-        what = draw(st.sampled_from(("replace", "replace", "replace", "leave out", "add", "many")))
+        what = draw(st.sampled_from(("replace", "replace", "nudge", "nudge", "leave out", "add", "many")))
         if what == "leave out" and holder is not root:
             del holder[key]
         elif what == "add" and isinstance(holder[key], dict):
@@ -112,5 +113,16 @@ def changed(draw: Any, document: Any) -> Any:
         elif what == "many" and isinstance(holder[key], list):
             holder[key] = holder[key] * draw(st.sampled_from((2, 20)))
         else:
-            holder[key] = draw(values())
+            holder[key] = draw(_like(holder[key]) if what == "nudge" else values())
     return root[0]
+
+
+def _like(value: Any) -> SearchStrategy[Any]:
+    """Another value of the same kind, where it has one that is easily drawn."""
+    if isinstance(value, bool):
+        return st.booleans()
+    if isinstance(value, int):
+        return st.sampled_from((value - 1, value + 1, 2 * value, -value))
+    if isinstance(value, float):
+        return st.sampled_from((value / 2, value + 0.1, 2 * value, -value))
+    return st.text(min_size=1, max_size=8) if isinstance(value, str) else values()

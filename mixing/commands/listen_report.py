@@ -73,8 +73,8 @@ def command(
     report = Report(key, handed.read(files, key), rules, by, confidence, seed)
     say(f"left out: {line}" for line in report.left_out())
     if not report.sessions:
-        why = report.left_out()
-        raise UserError(f"no ratings are left of {counted(len(files), 'file')}{f': {why[0]}' if why else '; give some'}.")
+        why = "; ".join(report.left_out()[:1]).removesuffix(".") or "give some"
+        raise UserError(f"no ratings are left of {counted(len(files), 'file')}: {why}.")
     texts = (
         page(report, provenance()),
         report.markdown(),
