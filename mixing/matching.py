@@ -76,7 +76,7 @@ def match(
         progress: called with (stage, step, of how many, loss).
         should_stop: asked between steps; True keeps the best so far.
         checkpoint: folder in which each stage, and each pass of Gauss-Newton, leaves what it found. The same match called again
-            goes on behind it; the folder is removed at the end, unless the match was stopped.
+            goes on behind it. The caller removes it when the result is safe.
 
     Returns:
         the settings in human units, the mix that they make, and how near it is.
@@ -165,8 +165,6 @@ def match(
     if polish and not should_stop():
         found = gauss_newton(heard, moved, reference, found, progress=report, should_stop=should_stop, stages=stages)
         candidates.append(found)
-    if not should_stop():
-        stages.forget()
     return _result(
         heard,
         moved,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,11 +50,6 @@ class Milestones:
         if not should_stop():
             self.keep(stage, found)
         return found
-
-    def forget(self) -> None:
-        """The match is done: the folder goes."""
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _read(folder: Path, identity: str) -> dict[str, Controls]:

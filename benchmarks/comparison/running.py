@@ -46,7 +46,7 @@ class Budget:
 
 
 SHORT = Budget(steps=2, batch=2, samples=8192, validate=2, validation_excerpts=2, seconds=2.0, tiny=True)
-# One set of excerpts for all, whatever their recipes have. A stem's level is off by as little as in the recipes that were tried out
+# One set of excerpts for all, whatever their recipes have. A stem is off by as little as in the recipes that were tried out
 # (docs/mixing.md): more would hide what the level of a recording says.
 HEARD = {
     "augment": {"level_db": 3, "drop": 0.1},

@@ -17,6 +17,7 @@ SECTIONS = {
     "fuzz": (10000, 60),
     "training": (10000, 2),
     "sharing": (2000, 20),
+    "killing": (30, 1),
     "long": (1, 0),
 }
 FILE = click.Path(path_type=Path, dir_okay=False)

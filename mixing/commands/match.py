@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -88,6 +89,8 @@ def command(stems: Path, reference: Path, output: Path, time_limit: float | None
     result = replace(result, notes=(*result.notes, *stop.notes, *peak_notes(result.audio, 0.0, MIX)))
     say(n for n in result.notes if n not in tracks.notes)
     write_results(output, tracks, result, reference.name, gradient, seed)
+    if not stop.notes:  # not before the results are there: a kill in between would have cost the whole match
+        shutil.rmtree(output / CHECKPOINT, ignore_errors=True)
     _summary(result)
     click.echo(f"wrote {said(output / MIX, result.audio, result.sample_rate)}, {SETTINGS} and {REPORT}")
 

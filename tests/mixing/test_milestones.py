@@ -44,7 +44,6 @@ def test_the_same_match_goes_on_where_it_was_killed(tmp_path, at):
     assert bool(list(file.glob("*"))) == (at == "refine")  # "fit" was not ended
     again = match(tracks, reference, **QUICK, checkpoint=file)
     assert ("fit" in {stage for stage, *_ in again.history}) == (at == "fit")
-    assert not file.exists()
     torch.testing.assert_close(again.audio, whole.audio, atol=1e-4, rtol=0)
 
 
