@@ -83,7 +83,7 @@ optimisation: $(STAMPS)/dev ## settings found by descent under each strategy, in
 	$(BIN)/python -m benchmarks.optimisation $(ONLY) --audio $(AUDIO) --json docs/optimisation.json --page docs/optimisation.md $(ARGS)
 
 comparison: $(STAMPS)/dev ## train and measure all mixing systems, hours, resumable: make comparison DATA=FOLDER ARGS="--only rules"
-	$(BIN)/python -m benchmarks.comparison --data $(DATA) --json docs/comparison.json --page docs/comparison.md $(ARGS)
+	$(BIN)/python -m benchmarks.comparison --data $(DATA) --json docs/comparison.json --page docs/comparison.md --readme README.md $(ARGS)
 
 reliability: $(STAMPS)/dev ## try to break dasp and count, some 40 minutes, into docs/reliability.md
 	$(BIN)/python -m benchmarks.reliability --json docs/reliability.json --page docs/reliability.md

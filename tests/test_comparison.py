@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from benchmarks.comparison import running
 from benchmarks.comparison.__main__ import main
-from benchmarks.comparison.page import page
+from benchmarks.comparison.page import README, overview, page
 from benchmarks.comparison.running import SHORT, Budget, Result, recipe
 from benchmarks.comparison.systems import NAMES, SYSTEMS
 
@@ -94,4 +94,6 @@ def test_the_page_says_who_is_least_and_what_was_left_out():
     (line,) = (line for line in text.splitlines() if line.startswith(r"| Plain \| sum |"))
     assert line.count("|") == 6 and line.split("|")[5].startswith(" 1.200 (")
     assert "is silent" in text and "Tiny" not in text
+    short = overview(results, README).splitlines()
+    assert all(line in text for line in short) and len(short) == 4  # all headlines of these rows are the README's
     assert json.dumps([asdict(r) for r in results])

@@ -27,6 +27,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, gpu or mps.")
 @click.option("--json", "json_path", type=FILE, metavar="FILE", help="Put all figures here.")
 @click.option("--page", "page_path", type=FILE, metavar="FILE", help="Write the page here.")
+@click.option("--readme", type=FILE, metavar="FILE", help="Put a shorter table between this file's comparison markers.")
 def main(
     data: tuple[Path, ...],
     out: Path,
@@ -41,15 +42,17 @@ def main(
     device: str,
     json_path: Path | None,
     page_path: Path | None,
+    readme: Path | None,
 ) -> None:
     import json
     from dataclasses import asdict, replace
 
     import torch
 
-    from benchmarks.comparison.page import page
+    from benchmarks.comparison.page import README, overview, page
     from benchmarks.comparison.running import SHORT, Budget, run
     from mixing.errors import UserError
+    from mixing.markers import replace_between
     from mixing.output import check_file, write_text
 
     if threads:
@@ -59,7 +62,7 @@ def main(
     songs = {name: value for name, value in (("hold_out", hold_out), ("validation", validation)) if value}
     systems = [s for s in SYSTEMS if not only or s.name in only]
     try:
-        for path in filter(None, (json_path, page_path)):
+        for path in filter(None, (json_path, page_path, readme)):
             check_file(path)
         results = run(systems, data, out, budget, songs=songs or None, device=device)
     except UserError as error:
@@ -69,6 +72,8 @@ def main(
         write_text(json_path, json.dumps({"budget": asdict(budget), "systems": [asdict(r) for r in results]}, indent=1))
     if page_path is not None:
         write_text(page_path, text)
+    if readme is not None:
+        write_text(readme, replace_between(readme.read_text(encoding="utf-8"), "comparison", overview(results, README)))
     click.echo(text)
 
 

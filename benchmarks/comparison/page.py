@@ -22,27 +22,19 @@ level; rendered songs have a composer's balance to be found. A short training on
 """
 
 
+README = ("stereo_mrstft", "feature_mape", "gain_error_db", "pan_error")
+
+
 def page(results: Sequence[Result], budget: Budget, against: str = "sum") -> str:
     """The comparison as Markdown."""
     whole = table(results, against)
     metrics = whole.headlines
-    found = {m.name: whole.summary(m.name) for m in metrics}
-    least = {name: min(each, key=lambda mixer: each[mixer].mean) for name, each in found.items() if each}
     about = (
         f"{budget.steps} steps of {budget.batch} excerpts of {budget.samples / 44100:.2f} s, seed {budget.seed}; "
         f"{len(whole.songs)} held-out songs or sections of {len({r.group for r in whole.rows})} works."
     )
-    head = ["system", "parameters", "training", *(heading(m) for m in metrics)]
     lines = [INTRO, about + (" **Tiny networks: this page says that it runs, and nothing else.**" if budget.tiny else ""), ""]
-    lines += [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    for result in results:
-        cells = [cell(result.title), _count(result.parameters), _time(result.seconds)]
-        for m in metrics:
-            one = found[m.name].get(result.name)
-            text = spread(one) if one else "-"
-            cells.append(f"**{text}**" if least.get(m.name) == result.name else text)
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += [REMARKS, f"## Tests against {cell(whole.baseline)}", "", whole.about_tests(), ""]
+    lines += [overview(results), REMARKS, f"## Tests against {cell(whole.baseline)}", "", whole.about_tests(), ""]
     titles = {r.name: r.title for r in results}
     lines += ["| metric | system | difference | p | p (Holm) | pairs |", "|---|---|---|---|---|---|"]
     for m in metrics:
@@ -52,6 +44,29 @@ def page(results: Sequence[Result], budget: Budget, against: str = "sum") -> str
         lines += ["", "## Left out", ""]
         lines += [f"- {cell(x.song)}{f', {cell(x.mixer)}' if x.mixer else ''}: {cell(x.why)}" for x in whole.left_out]
     return "\n".join(lines) + "\n"
+
+
+def overview(results: Sequence[Result], columns: Sequence[str] = ()) -> str:
+    """One row a system: parameters, training, means with intervals.
+
+    Args:
+        results: of all systems.
+        columns: names of metrics; by default all headlines.
+    """
+    whole = table(results)
+    metrics = [m for m in whole.headlines if not columns or m.name in columns]
+    found = {m.name: whole.summary(m.name) for m in metrics}
+    least = {name: min(each, key=lambda mixer: each[mixer].mean) for name, each in found.items() if each}
+    head = ["system", "parameters", "training", *(heading(m) for m in metrics)]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for result in results:
+        cells = [cell(result.title), _count(result.parameters), _time(result.seconds)]
+        for m in metrics:
+            one = found[m.name].get(result.name)
+            text = spread(one) if one else "-"
+            cells.append(f"**{text}**" if least.get(m.name) == result.name else text)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _count(value: int | None) -> str:

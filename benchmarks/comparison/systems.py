@@ -61,6 +61,8 @@ SYSTEMS = (
     System("rules", "Rules of the literature", "rules"),
     System("shipped-gain-pan", "DMC, fader and pan, as shipped", "dmc-gain-pan"),
     System("shipped-full", "DMC, full strip, as shipped", "dmc-full"),
+    System("shipped-full-proxy", "DMC, full strip through proxies, as shipped", "dmc-full-proxy"),
+    System("shipped-u-net", "Mix-Wave-U-Net, small, as shipped", "mix-wave-u-net-small"),
     System("regression", "Ridge regression", None, "regression"),
     System("demucs", "Demucs, turned round", None, "demucs", {}, {"model.channels": 4, "model.depth": 2, "model.lstm_layers": 1}),
     _u_net("official"),
