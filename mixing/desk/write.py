@@ -81,6 +81,9 @@ def write(
         notes: sentences for the page.
         progress: called with sounds written, of how many.
 
+    Returns:
+        what was written, and how large it is.
+
     Raises:
         UserError: a stem is missing or too short, a mix cannot be read, or the folder holds something else.
     """

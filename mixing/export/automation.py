@@ -28,11 +28,21 @@ class Lane:
 
     @classmethod
     def from_frames(cls, where: str, frames: Iterable[float], seconds: float) -> Lane:
-        """Frames as an effect takes them, (frames,) over a length: frame k stands in the middle of its k-th part of the time."""
+        """A lane from frames as an effect takes them: frame k stands in the middle of its k-th part of the time.
+
+        Args:
+            where: of the control, as `where` of the lane.
+            frames: (frames,), values in the control's unit.
+            seconds: that the frames last together.
+
+        Returns:
+            the lane, a point a frame.
+        """
         values = [float(v) for v in frames]
         return cls(where, tuple(((k + 0.5) * seconds / len(values), v) for k, v in enumerate(values)))
 
     def as_dict(self) -> dict[str, Any]:
+        """The lane as JSON has it: `where`, and `points` as [seconds, value]."""
         return {"where": self.where, "points": [list(p) for p in self.points]}
 
 

@@ -147,7 +147,16 @@ def _songs(session: Session, conditions: Sequence[str], criterion: str) -> dict[
 
 
 def median_interval(values: np.ndarray, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
-    """Percentile bootstrap interval of a median (Efron 1979; scipy). (The BCa form has no acceleration for a median of few.)"""
+    """Percentile bootstrap interval of a median (Efron 1979; scipy). (The BCa form has no acceleration for a median of few.)
+
+    Args:
+        values: (N,).
+        confidence: in (0, 1).
+        seed: of the resampling.
+
+    Returns:
+        lower and upper end; NaN for fewer than two values.
+    """
     from scipy.stats import bootstrap
 
     if len(values) < 2:

@@ -59,7 +59,15 @@ class Excluded:
 
 
 def clean(sessions: tuple[Session, ...], rules: Rules) -> tuple[tuple[Session, ...], tuple[Excluded, ...]]:
-    """The sessions that count with the pages that count, and all that was left out."""
+    """The sessions that count with the pages that count, and all that was left out.
+
+    Args:
+        sessions: as they were read.
+        rules: what does not count.
+
+    Returns:
+        sessions, and what was left out with the reason.
+    """
     kept: list[Session] = []
     out: list[Excluded] = []
     spared = _songs_without_anchor(sessions, rules)

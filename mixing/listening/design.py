@@ -86,10 +86,12 @@ class Design:
 
     @property
     def rated(self) -> tuple[Page, ...]:
+        """The pages that count, repeats among them."""
         return tuple(p for p in self.pages if p.kind != "training")
 
     @property
     def training(self) -> Page:
+        """The page on which listeners learn what to do."""
         return next(p for p in self.pages if p.kind == "training")
 
 

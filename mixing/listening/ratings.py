@@ -146,7 +146,15 @@ def listed(given: Iterable[Path]) -> list[Path]:
 
 
 def read(files: Iterable[Path], key: dict[str, Any]) -> Read:
-    """All files that are ratings of this test, whole and unchanged, the first of each listener; and why the others are not."""
+    """All files that are ratings of this test, whole and unchanged, the first of each listener; and why the others are not.
+
+    Args:
+        files: JSON, as the page saves them.
+        key: of the test; see `read_key`.
+
+    Returns:
+        sessions, and files that were refused with the reason.
+    """
     sessions: list[Session] = []
     refused: list[tuple[str, str]] = []
     for file in files:

@@ -66,6 +66,9 @@ def picture(cls: type[Effect], sample_rate: float = 44100, size: Size | None = N
         cls: the effect.
         sample_rate: in Hz.
         size: how exactly; by default as for print.
+
+    Returns:
+        a matplotlib figure, see `mixing.pictures.style.save`.
     """
     effect, size = cls(sample_rate), size or Size()
     count = max(1, len(cls.controls))

@@ -86,6 +86,10 @@ def check(path: str | Path) -> None:
 def save(picture: Figure, path: str | Path) -> None:
     """Write SVG or PNG by the ending, whole or not at all; the same picture gives the same bytes.
 
+    Args:
+        picture: a matplotlib figure.
+        path: ends in .svg or .png.
+
     Raises:
         UserError: as `check`.
     """

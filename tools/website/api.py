@@ -59,6 +59,37 @@ PAGES: dict[str, tuple[str, str, dict[str, tuple[str, ...] | None]]] = {
         "Features, distances and their statistics; [what is measured](../evaluation.md).",
         {"mixing.evaluation": None},
     ),
+    "mixing_desk": (
+        "mixing.desk",
+        "Pages on which a mix is heard and changed; [what they can do](../desk.md).",
+        {"mixing.desk": None},
+    ),
+    "mixing_export": (
+        "mixing.export",
+        "Projects for a DAW, written and read; [what is carried over](../export.md).",
+        {"mixing.export": None},
+    ),
+    "mixing_listening": (
+        "mixing.listening",
+        "Listening tests and what came of them; [how to hold one](../listening.md).",
+        {
+            "mixing.listening.design": ("secret", "design", "public", "private", "Design", "Page", "Stimulus"),
+            "mixing.listening.ratings": ("read_key", "read", "Read", "Session"),
+            "mixing.listening.cleaning": ("Rules", "clean"),
+            "mixing.listening.analysis": ("analyse", "median_interval", "Result", "Centre", "Pair", "Friedman"),
+        },
+    ),
+    "mixing_pictures": (
+        "mixing.pictures",
+        "Pictures of effects, gradients and sounds; [what they show](../plots.md).",
+        {
+            "mixing.pictures.effects": ("picture",),
+            "mixing.pictures.gradients": ("agreement", "landscape"),
+            "mixing.pictures.sound": ("before_and_after",),
+            "mixing.pictures.style": ("save",),
+            "mixing.landscape": ("landscape", "Landscape"),
+        },
+    ),
 }
 
 
