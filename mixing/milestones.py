@@ -65,7 +65,8 @@ def _read(folder: Path, identity: str) -> dict[str, Controls]:
     if counters.get("of") != identity:
         return {}
     stages = dict.fromkeys(name.rpartition("/")[0] for name in tensors)
-    return {stage: Controls(*(tensors[f"{stage}/{part}"] for part in _PARTS)) for stage in stages}
+    whole = [stage for stage in stages if all(f"{stage}/{part}" in tensors for part in _PARTS)]
+    return {stage: Controls(*(tensors[f"{stage}/{part}"] for part in _PARTS)) for stage in whole}
 
 
 def identity(multitrack: Multitrack, reference: torch.Tensor, **options: Any) -> str:
