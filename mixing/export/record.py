@@ -11,7 +11,6 @@ from mixing.errors import UserError
 from mixing.export.automation import Lane, check
 from mixing.settings import Settings, parse
 
-
 _LATEST = 1_000_000_000  # samples; as the settings' schema has it
 
 
