@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from mixing.console import Controls
+from mixing.errors import UserError
 from mixing.multitrack import Multitrack
 
 _PARTS = ("tracks", "buses", "master")
@@ -23,9 +24,14 @@ class Milestones:
     Args:
         folder: of its own; None keeps nothing.
         identity: of the match; see `identity`.
+
+    Raises:
+        UserError: the folder is a link, behind which lie files that are not of the match.
     """
 
     def __init__(self, folder: Path | None, identity: str) -> None:
+        if folder is not None and folder.is_symlink():
+            raise UserError(f"{folder}: is a link, where the match keeps what it found; remove it.")
         self.folder, self.identity = folder, identity
         self._found: dict[str, Controls] = {} if folder is None else _read(folder, identity)
 
