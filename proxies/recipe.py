@@ -42,7 +42,7 @@ def read(name_or_path: str | Path, folder: Path) -> dict[str, Any]:
     try:
         settings = yaml_text.parse(text)
     except ValueError as error:
-        raise ValueError(f"config: {path.name} {error}") from None
+        raise ValueError(f"config: {path.name} {error}.") from None
     if not isinstance(settings, dict):
         raise ValueError(f"config: {path.name} holds no mapping of settings.")
     return settings

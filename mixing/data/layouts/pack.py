@@ -36,7 +36,7 @@ def drafts(root: Path) -> Iterator[Draft | Skip]:
             what = "is missing" if isinstance(error, FileNotFoundError) else f"is not as expected ({error!r})"
             yield Skip(where.name, f"{META} {what}.")
         except UserError as error:
-            yield Skip(where.name, f"{META} is not as expected ({error})")
+            yield Skip(where.name, f"{META} is not as expected ({str(error).removesuffix('.')}).")
 
 
 def _song(where: Path) -> Draft:
