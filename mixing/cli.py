@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from mixing import commands
-from mixing.errors import UserError, nearest
+from mixing.errors import UserError, nearest, printable
 
 
 class Commands(click.Group):
@@ -58,5 +58,5 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 def _sentence(error: Exception) -> str:
     """One line that ends as a sentence does, without control characters, whatever a file's name holds."""
     message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-    line = " ".join("".join(c if c.isprintable() else " " for c in message).split())
+    line = " ".join(printable(message).split())
     return line if line.endswith((".", "?")) else f"{line}."

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mixing import strict_json
 from mixing.data.song import Song, Stem
 from mixing.errors import UserError
 from mixing.instruments import FAMILIES, family
@@ -86,10 +87,10 @@ class Statistics:
             UserError: no such file, or not such statistics.
         """
         try:
-            head = json.loads(Path(path).read_text(encoding="utf-8"))
+            head = strict_json.parse("JSON", Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{path}: there is no such file.") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, UserError) as error:
             raise UserError(f"{path}: is no file of statistics ({' '.join(str(error).split())[:80]}).") from None
         if not isinstance(head, dict) or (head.get("format"), head.get("version")) != (FORMAT, VERSION):
             raise UserError(f"{path}: is no file of statistics as `dasp fx-normalise` writes them (version {VERSION}).")

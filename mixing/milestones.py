@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mixing.console import Controls
+from mixing.errors import UserError
 from mixing.multitrack import Multitrack
 
 _PARTS = ("tracks", "buses", "master")
@@ -22,9 +23,14 @@ class Milestones:
     Args:
         folder: of its own; None keeps nothing.
         identity: of the match; see `identity`.
+
+    Raises:
+        UserError: the folder is a link, behind which lie files that are not of the match.
     """
 
     def __init__(self, folder: Path | None, identity: str) -> None:
+        if folder is not None and folder.is_symlink():
+            raise UserError(f"{folder}: is a link, where the match keeps what it found; remove it.")
         self.folder, self.identity = folder, identity
         self._found: dict[str, Controls] = {} if folder is None else _read(folder, identity)
 
@@ -59,7 +65,8 @@ def _read(folder: Path, identity: str) -> dict[str, Controls]:
     if counters.get("of") != identity:
         return {}
     stages = dict.fromkeys(name.rpartition("/")[0] for name in tensors)
-    return {stage: Controls(*(tensors[f"{stage}/{part}"] for part in _PARTS)) for stage in stages}
+    whole = [stage for stage in stages if all(f"{stage}/{part}" in tensors for part in _PARTS)]
+    return {stage: Controls(*(tensors[f"{stage}/{part}"] for part in _PARTS)) for stage in whole}
 
 
 def identity(multitrack: Multitrack, reference: torch.Tensor, **options: Any) -> str:

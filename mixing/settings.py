@@ -215,6 +215,7 @@ def _check_effects(place: str, effects: list[dict[str, Any]], insert: bool = Fal
     for entry in effects:
         try:
             cls = find(entry["effect"])
+            _check_options(cls, entry.get("options", {}))
             cls(**entry.get("options", {}))(torch.zeros(1, 1, 1))  # an option's value is checked at the call
         except (ValueError, TypeError) as error:
             raise UserError(f"{place}: {short(str(error), 300)}") from None
@@ -232,3 +233,13 @@ def _check_effects(place: str, effects: list[dict[str, Any]], insert: bool = Fal
             slack = 1e-9 * (q.high - q.low)  # a value that went through [0, 1] and back
             if not q.low - slack <= value <= q.high + slack:
                 raise UserError(f"{who} is {q.low:g} to {q.high:g}{' ' * bool(q.unit)}{q.unit}; got {value:g}.")
+
+
+def _check_options(cls: type[Effect], options: dict[str, Any]) -> None:
+    """An effect takes further arguments, a file of weights among them, that are no file's to choose."""
+    from dasp.effect import nearest
+
+    for name in options:
+        if name not in cls.options:
+            known = ", ".join(cls.options) or "none"
+            raise ValueError(f"{cls.__name__}: no option {short(name)!r}; it has {known}.{nearest(name, cls.options)}")

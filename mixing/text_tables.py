@@ -7,6 +7,8 @@ import io
 import math
 from collections.abc import Sequence
 
+from mixing.errors import printable
+
 NOTHING = "\N{EN DASH}"  # where there is no value
 
 
@@ -17,7 +19,7 @@ def number(value: float) -> str:
 
 def cell(text: str) -> str:
     """A name as text within Markdown."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = " ".join(printable(text).split())
     return "".join(f"\\{c}" if c in r"\`*_{}[]<>()#+!|&" else c for c in line)
 
 

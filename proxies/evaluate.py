@@ -150,7 +150,7 @@ def put(weights: str, scores: dict[str, Any]) -> Path:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"proxies.evaluate: {message}", file=sys.stderr)
+    print(f"proxies.evaluate: {''.join(c if c.isprintable() else ' ' for c in message)}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from proxies import yaml_text
+
 T = TypeVar("T")
 
 
@@ -25,20 +27,22 @@ def read(name_or_path: str | Path, folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: no such file or recipe, no YAML, or no mapping.
     """
-    import yaml
-
     path = Path(name_or_path)
     if not path.suffix:
         path = folder / f"{name_or_path}.yaml"
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         known = shipped(folder)
         near = difflib.get_close_matches(str(name_or_path), known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"config: no file {name_or_path}; shipped are {', '.join(known)}.{hint}") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"config: {path.name} is not YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"config: {path.name} is not a text file.") from None
+    try:
+        settings = yaml_text.parse(text)
+    except ValueError as error:
+        raise ValueError(f"config: {path.name} {error}.") from None
     if not isinstance(settings, dict):
         raise ValueError(f"config: {path.name} holds no mapping of settings.")
     return settings
@@ -77,17 +81,15 @@ def changes(settings: Iterable[str]) -> dict[str, Any]:
     Raises:
         ValueError: no "=" in one, or no YAML behind it.
     """
-    import yaml
-
     found = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals:
             raise ValueError(f"set: expected NAME=VALUE; got {setting!r}.")
         try:
-            found[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"set: the value of {name} is not YAML: {value!r}.") from None
+            found[name] = yaml_text.parse(value)
+        except ValueError as error:
+            raise ValueError(f"set: the value of {name} {error}; got {value!r:.100}.") from None
     return found
 
 

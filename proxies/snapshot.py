@@ -44,8 +44,10 @@ def newest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         try:
             with safe_open(path, "pt") as file:
                 counters = json.loads((file.metadata() or {})["counters"])
+                if not isinstance(counters, dict):
+                    continue
                 return {name: file.get_tensor(name) for name in file.keys()}, counters  # noqa: SIM118
-        except (SafetensorError, OSError, KeyError, ValueError):
+        except (SafetensorError, OSError, KeyError, ValueError, RecursionError):
             continue
     return None
 

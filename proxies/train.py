@@ -115,7 +115,7 @@ def retraining(target: str, recipe: str | None, audio: Sequence[str], changes: d
 
 
 def _fail(sentence: str, code: int) -> None:
-    print(f"proxies.train: {sentence}", file=sys.stderr)
+    print(f"proxies.train: {''.join(c if c.isprintable() else ' ' for c in sentence)}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mixing.errors import UserError
+from mixing.errors import UserError, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,10 +48,15 @@ def show(table: Table, width: int = 200) -> None:
     (terminal if terminal.is_terminal else Console(width=width, markup=False)).print(table)
 
 
+def tell(line: str, err: bool = False) -> None:
+    """A line on stdout or stderr, in which no file's name reaches the terminal as a control."""
+    click.echo(printable(line), err=err)
+
+
 def say(notes: Iterable[str]) -> None:
-    """Notes for the user, on stderr; nothing that a file's name holds reaches the terminal as a control."""
+    """Notes for the user, on stderr."""
     for note in notes:
-        click.echo("note: " + "".join(c if c.isprintable() else " " for c in note), err=True)
+        tell(f"note: {note}", err=True)
 
 
 def said(path: Path, audio: Tensor, rate: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mixing.commands._common import Number, peak_notes, said, say, strategy
+from mixing.commands._common import Number, peak_notes, said, say, strategy, tell
 from mixing.errors import UserError
 
 if TYPE_CHECKING:
@@ -121,11 +121,11 @@ def _run(cls: type[Effect], *, source: Path, target: Path, gradient: str, tail: 
         raise UserError(str(error)) from None
     gain = write(target, out, rate)
     say(peak_notes(out, gain, str(target)))
-    click.echo(f"wrote {said(target, out, rate)}")
+    tell(f"wrote {said(target, out, rate)}")
     if plot is not None:
         title = ", ".join([cls.__name__, *(f"{q.name} {style.short(values[q.name])}" for q in cls.controls if _moved(q, values))])
         style.save(sound.before_and_after(audio, out, rate, title), plot)
-        click.echo(f"wrote {plot}")
+        tell(f"wrote {plot}")
 
 
 def _moved(q: Param, values: dict[str, Any]) -> bool:

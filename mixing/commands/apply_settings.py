@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mixing.commands._common import peak_notes, said, say, song
+from mixing.commands._common import peak_notes, said, say, song, tell
 
 
 @click.command("apply-settings", short_help="Mix stems with the settings in a file.")
@@ -31,4 +31,4 @@ def command(stems: Path, settings_file: Path, target: Path) -> None:
     say([*tracks.notes, *(f"{n}: is not in the settings; left out." for n in tracks.names[0] if n not in wanted)])
     gain = audio.write(target, mix, tracks.sample_rate)
     say(peak_notes(mix, gain, str(target)))
-    click.echo(f"wrote {said(target, mix, tracks.sample_rate)}")
+    tell(f"wrote {said(target, mix, tracks.sample_rate)}")

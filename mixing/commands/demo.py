@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mixing.commands._common import tell
+
 if TYPE_CHECKING:
     from mixing.hidden import HiddenMix
     from mixing.recovery import Recovery
@@ -49,10 +51,10 @@ def command(output: Path, gradient: str, seed: int, steps: int | None, polish: b
         check_file(json_path)
     strategy(gradient, [*EFFECTS.split(","), "Reverb"])
     tracks = Multitrack.from_folder(FRANCIUM)
-    click.echo(f"{len(tracks.names[0])} stems of 'Francium' by Software-Entwicklungskit (CC0), {tracks.samples / 44100:.0f} s")
-    click.echo(f"mixing them through real plugins with hidden settings (seed {seed}) ...")
+    tell(f"{len(tracks.names[0])} stems of 'Francium' by Software-Entwicklungskit (CC0), {tracks.samples / 44100:.0f} s")
+    tell(f"mixing them through real plugins with hidden settings (seed {seed}) ...")
     hidden = hide(tracks, seed)
-    click.echo("recovering the settings from the stems and the mix ...")
+    tell("recovering the settings from the stems and the mix ...")
     options = {"gradient": gradient, "seed": seed, "steps": steps, "polish": polish}
     with Stop(None) as stop, Meter() as meter:
         result = match(tracks, hidden.audio, **options, progress=meter.show, should_stop=stop)
@@ -61,7 +63,7 @@ def command(output: Path, gradient: str, seed: int, steps: int | None, polish: b
     _show_bus(hidden, result)
     passed = _verdicts(recovery, gradient)
     write_results(output, replace(tracks, mix=hidden.audio[None]), result, REFERENCE, gradient, seed, with_reference=True)
-    click.echo(f"wrote {REFERENCE}, {MIX}, {SETTINGS} and {REPORT} into {output}")
+    tell(f"wrote {REFERENCE}, {MIX}, {SETTINGS} and {REPORT} into {output}")
     if json_path is not None:
         about = {**options, "figures": recovery.figures(), "reached": passed}
         rows = [asdict(t) for t in recovery.tracks]
@@ -100,7 +102,7 @@ def _show(recovery: Recovery) -> None:
 
 def _show_bus(hidden: HiddenMix, result: MatchResult) -> None:
     values = (f"{k} {result.buses[k]:.3f} ({v:.3f})" for k, v in hidden.buses.items() if k in ("room_size", "damping", "width"))
-    click.echo(f"reverb, recovered (hidden): {', '.join(values)}")
+    tell(f"reverb, recovered (hidden): {', '.join(values)}")
 
 
 def _verdicts(recovery: Recovery, gradient: str) -> dict[str, bool]:
@@ -110,10 +112,10 @@ def _verdicts(recovery: Recovery, gradient: str) -> dict[str, bool]:
     targets, figures = (TARGETS if white else BLACK_BOX_TARGETS), recovery.figures()
     verdicts = recovery.verdicts(targets)
     for name, limit in targets.items():
-        click.echo(f"  {name:28s} {figures[name]:9.3f}   target {limit:g}   {'reached' if verdicts[name] else 'MISSED'}")
+        tell(f"  {name:28s} {figures[name]:9.3f}   target {limit:g}   {'reached' if verdicts[name] else 'MISSED'}")
     near, judged = int(figures["tracks_within_half_db_and_003"]), int(figures["tracks_judged"])
     if not white:
         verdicts["all_but_one_track_within_half_db_and_003"] = near >= judged - 1
-    click.echo(f"  {near} of the {judged} tracks above -30 dB are within 0.5 dB and 0.03 of their hidden level and pan")
-    click.echo(f"  {figures['seconds']:.0f} s")
+    tell(f"  {near} of the {judged} tracks above -30 dB are within 0.5 dB and 0.03 of their hidden level and pan")
+    tell(f"  {figures['seconds']:.0f} s")
     return verdicts

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mixing.commands._common import MIX, SETTINGS, recorded, say
+from mixing.commands._common import MIX, SETTINGS, recorded, say, tell
 from mixing.errors import UserError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def write(
             progress=lambda done, _: bar.update(done - bar.pos),
         )
     carried = written.audio / 1e6
-    click.echo(f"wrote {folder / DESK / 'index.html'} ({written.folder / 1e6:.1f} MB with {carried:.1f} MB of sound)")
+    tell(f"wrote {folder / DESK / 'index.html'} ({written.folder / 1e6:.1f} MB with {carried:.1f} MB of sound)")
 
 
 def plain_sum(source: Folder) -> Settings:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mixing.commands._common import show
+from mixing.commands._common import show, tell
 
 if TYPE_CHECKING:
     from dasp import Effect
@@ -35,7 +35,7 @@ def command(name: str | None, markdown: bool, plot: Path | None) -> None:
 
         style.check(plot)
         style.save(effects.picture(chosen[0]), plot)
-        click.echo(f"wrote {plot}")
+        tell(f"wrote {plot}")
         return
     rows = [row for cls in chosen for row in _rows(cls)]
     titles = ("effect", "control", "range", "unit", "scale", "default", "")

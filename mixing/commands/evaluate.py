@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mixing.commands._common import Number, provenance, say, show
-from mixing.errors import UserError, nearest
+from mixing.commands._common import Number, provenance, say, show, tell
+from mixing.errors import UserError, nearest, printable
 
 if TYPE_CHECKING:
     from mixing.evaluation.table import Table
@@ -82,7 +82,7 @@ def command(
 
     write_folder(output, save)
     _summary(table)
-    click.echo(f"wrote {output / PAGE}, {MARKDOWN}, {SONGS} and {SUMMARY}")
+    tell(f"wrote {output / PAGE}, {MARKDOWN}, {SONGS} and {SUMMARY}")
 
 
 def named(models: tuple[str, ...]) -> dict[str, str]:
@@ -149,7 +149,7 @@ class Bar:
         self.bar.stop()
 
     def show(self, song: str, name: str) -> None:
-        self.bar.update(self.task, advance=1 if self.started else 0, description=f"{song}, {name}")
+        self.bar.update(self.task, advance=1 if self.started else 0, description=printable(f"{song}, {name}"))
         self.started = True
 
 
@@ -166,5 +166,5 @@ def _summary(table: Table) -> None:
         lines.add_column(heading(metric), justify="right")
     for name in table.mixers:
         found = [table.summary(m.name).get(name) for m in table.headlines]
-        lines.add_row("".join(c if c.isprintable() else " " for c in name), *(spread(f) if f else NOTHING for f in found))
+        lines.add_row(printable(name), *(spread(f) if f else NOTHING for f in found))
     show(lines)

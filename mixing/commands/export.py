@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mixing.commands._common import SETTINGS, recorded, say
+from mixing.commands._common import SETTINGS, recorded, say, tell
 from mixing.errors import UserError
 
 
@@ -46,7 +46,7 @@ def command(folder: Path, kind: str, stems: Path | None, output: Path | None) ->
     tracks, buses = len(values["tracks"]), len(values.get("buses", []))
     beside = f" and {target.stem}_media" if kind == "reaper" else ""
     words = f"{tracks} track{'s' * (tracks != 1)}, {buses} bus{'es' * (buses != 1)}"
-    click.echo(f"wrote {target}{beside} ({words}; {len(notes) or 'no'} note{'s' * (len(notes) != 1)} on what is not expressed)")
+    tell(f"wrote {target}{beside} ({words}; {len(notes) or 'no'} note{'s' * (len(notes) != 1)} on what is not expressed)")
 
 
 def _stems(folder: Path, values: dict[str, Any]) -> Path:

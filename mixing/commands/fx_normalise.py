@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mixing.commands._common import say, show
+from mixing.commands._common import say, show, tell
 from mixing.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,17 +55,17 @@ def command(
         averages = Statistics.read(existing)
         say([f"the averages are those of {existing}, of {len(averages.songs)} songs."])
     else:
-        averages = compute(train, lambda s: click.echo(f"measuring {s.name}", err=True))
+        averages = compute(train, lambda s: tell(f"measuring {s.name}", err=True))
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({(error.strerror or str(error)).lower()}).") from None
     averages.write(existing)
     _show(averages)
-    count, skipped = fx.write(songs, out, averages, chosen, seed, lambda s: click.echo(f"normalising {s.name}", err=True))
+    count, skipped = fx.write(songs, out, averages, chosen, seed, lambda s: tell(f"normalising {s.name}", err=True))
     say(f"skipped {what}: {why}" for what, why in skipped)
     kept = len(songs) - count - len(skipped)
-    click.echo(f"wrote {count} songs into {out}{f', kept {kept} that were there' if kept else ''}; {STATISTICS}")
+    tell(f"wrote {count} songs into {out}{f', kept {kept} that were there' if kept else ''}; {STATISTICS}")
 
 
 def _show(averages: Statistics) -> None:

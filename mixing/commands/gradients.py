@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mixing.commands._common import Number
+from mixing.commands._common import Number, tell
 from mixing.errors import UserError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _landscape(control: str, chosen: list[type[Effect]], plot: Path | None, seco
     except ValueError as error:
         raise UserError(str(error)) from None
     style.save(pictures.landscape(found), plot)
-    click.echo(f"wrote {plot}")
+    tell(f"wrote {plot}")
 
 
 _HEADS = (

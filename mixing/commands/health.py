@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mixing.commands._common import show
+from mixing.errors import printable
 
 if TYPE_CHECKING:
     from dasp.health import Health
@@ -62,10 +63,10 @@ def command(
 def _show(health: Health) -> None:
     from rich.table import Table
 
-    title = f"{health.plugin} at {health.sample_rate:g} Hz"
+    title = printable(f"{health.plugin} at {health.sample_rate:g} Hz")
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for head in ("", "answer", ""):
         table.add_column(head)
     for row in health.rows():
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     show(table)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mixing.commands._common import Number, provenance, say
+from mixing.commands._common import Number, provenance, say, tell
 from mixing.errors import UserError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _write(
 
     folder.write_new(output, save)
     rated = len(made.rated)
-    click.echo(
+    tell(
         f"wrote {output / folder.PAGE / 'index.html'}: {rated} page{'s' * (rated != 1)} of {len(made.conditions)} stimuli. "
         f"Give listeners {output / folder.PAGE} only; {output / folder.KEY} tells what is what."
     )

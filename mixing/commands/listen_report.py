@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from mixing.commands._common import Number, provenance, say, show
-from mixing.errors import UserError
+from mixing.commands._common import Number, provenance, say, show, tell
+from mixing.errors import UserError, printable
 
 PAGE, MARKDOWN, RATINGS, SUMMARY, TESTS, EXCLUDED = (
     "listening.html",
@@ -90,7 +90,7 @@ def command(
 
     write_folder(output, save)
     _summary(report)
-    click.echo(f"wrote {output / PAGE}, {', '.join(FILES[1:-1])} and {FILES[-1]}")
+    tell(f"wrote {output / PAGE}, {', '.join(FILES[1:-1])} and {FILES[-1]}")
 
 
 def _summary(report: Any) -> None:
@@ -102,8 +102,8 @@ def _summary(report: Any) -> None:
     lines = Table(box=None, pad_edge=False, header_style="bold")
     lines.add_column("condition")
     for c in report.criteria:
-        lines.add_column(c.title, justify="right")
+        lines.add_column(printable(c.title), justify="right")
     for name in report.conditions:
         found = [spread(report.results[c.name].centres[name]) for c in report.criteria]
-        lines.add_row("".join(c if c.isprintable() else " " for c in name), *found)
+        lines.add_row(printable(name), *found)
     show(lines)

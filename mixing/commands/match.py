@@ -26,8 +26,9 @@ from mixing.commands._common import (
     show,
     song,
     strategy,
+    tell,
 )
-from mixing.errors import UserError
+from mixing.errors import UserError, printable
 
 if TYPE_CHECKING:
     from mixing.multitrack import Multitrack
@@ -92,7 +93,7 @@ def command(stems: Path, reference: Path, output: Path, time_limit: float | None
     if not stop.notes:  # not before the results are there: a kill in between would have cost the whole match
         shutil.rmtree(output / CHECKPOINT, ignore_errors=True)
     _summary(result)
-    click.echo(f"wrote {said(output / MIX, result.audio, result.sample_rate)}, {SETTINGS} and {REPORT}")
+    tell(f"wrote {said(output / MIX, result.audio, result.sample_rate)}, {SETTINGS} and {REPORT}")
 
 
 def _insert_names(text: str) -> tuple[str, ...]:
@@ -137,7 +138,7 @@ class Stop:
     def _press(self, number: int, frame: FrameType | None) -> None:
         self.pressed = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        click.echo("note: stopping and keeping the best so far; Ctrl-C again ends without results.", err=True)
+        tell("note: stopping and keeping the best so far; Ctrl-C again ends without results.", err=True)
 
     def __call__(self) -> bool:
         self.late = self.late or (self.end is not None and time.monotonic() > self.end)
@@ -224,11 +225,10 @@ def _summary(result: MatchResult) -> None:
     for name, values in result.tracks.items():
         lag = result.lags.get(name, 0)
         flags = "; ".join(result.flags.get(name, ()))
-        printable = "".join(c if c.isprintable() else " " for c in name)
-        table.add_row(printable, f"{values['fader_db']:+.2f}", f"{values['pan']:.3f}", str(lag) if lag else "", flags)
+        table.add_row(printable(name), f"{values['fader_db']:+.2f}", f"{values['pan']:.3f}", str(lag) if lag else "", flags)
     show(table, 160)
     m = result.metrics
-    click.echo(
+    tell(
         f"residual {m['residual_db']:.1f} dB; sum/difference STFT distance {m['stft_distance']:.3f} of the plain sum's; "
         f"{m['seconds']:.0f} s"
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mixing.commands._common import MIX, SETTINGS, check_output, peak_notes, provenance, said, say
+from mixing.commands._common import MIX, SETTINGS, check_output, peak_notes, provenance, said, say, tell
 
 if TYPE_CHECKING:
     from mixing.blocks import Plan, Source
@@ -67,8 +67,8 @@ def command(stems: Path, output: Path, model: str | None, seed: int, desk: bool)
     write_folder(output, save)
     say(peak_notes(sound, gain_db, MIX))
     rest = f" and {SETTINGS}" if values is not None else f"; {name} has no settings"
-    click.echo(f"wrote {said(output / MIX, sound, source.sample_rate)}{rest}")
-    click.echo(f"by {name}: {models.about(mixer)}")
+    tell(f"wrote {said(output / MIX, sound, source.sample_rate)}{rest}")
+    tell(f"by {name}: {models.about(mixer)}")
     if desk:
         from mixing.commands.desk import versions_of, write
 
@@ -91,5 +91,5 @@ def _list(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
 
     rules = [n for n in models.names() if n not in models.kinds()]
     for name in (*models.shipped(), *rules):
-        click.echo(f"{name.replace('_', '-')}: {models.about(models.mixer(name))}")
+        tell(f"{name.replace('_', '-')}: {models.about(models.mixer(name))}")
     ctx.exit()

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from mixing.commands._common import say
+from mixing.commands._common import say, tell
 from mixing.errors import UserError
 
 NEEDED = ("click", "pytorch_lightning", "rich", "safetensors", "soundfile", "soxr", "tensorboard", "yaml")
@@ -86,9 +86,9 @@ def command(
             say=say,
         )
     except KeyboardInterrupt:
-        click.echo("dasp: interrupted; the same command goes on from the newest checkpoint.", err=True)
+        tell("dasp: interrupted; the same command goes on from the newest checkpoint.", err=True)
         sys.exit(130)
-    click.echo(f"{path}")
+    tell(f"{path}")
 
 
 def retraining(recipe: str, folders: Sequence[str], changes: dict[str, Any]) -> str:

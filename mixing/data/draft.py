@@ -13,6 +13,7 @@ from mixing.audio import EXTENSIONS, Info
 from mixing.data.song import Song, Stem
 from mixing.errors import UserError
 from mixing.multitrack import span
+from mixing.strict_json import short
 
 CHECKS = ("header", "ends", "all")
 SHORT = ("pad", "skip")
@@ -120,6 +121,18 @@ def _rates(infos: Mapping[Path, Info], rate: int) -> list[str]:
     return [
         f"{n} of {len(infos)} stem files, at {r} Hz, are resampled to the song's {rate} Hz." for r, n in sorted(other.items())
     ]
+
+
+def inside(where: Path, name: str) -> Path:
+    """A path that a file of the data set names, relative to a folder.
+
+    Raises:
+        ValueError: it leads out of the folder, or is none.
+    """
+    parts = name.replace("\\", "/").split("/")
+    if not name.isprintable() or not name or name[0] in "/\\" or ".." in parts or ":" in parts[0]:
+        raise ValueError(f"{short(name)} is no file within the song's folder")
+    return where / name
 
 
 def folders(where: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -14,7 +15,7 @@ from mixing.export.dawproject import RECORD, project
 from mixing.export.dawproject_map import conversions, unbalance
 from mixing.export.effects import decibels
 from mixing.export.media import Medium
-from mixing.export.record import Read, parsed
+from mixing.export.record import Read, lag, parsed
 from mixing.settings import Settings, short
 
 TOLERANCE = 1e-9
@@ -33,7 +34,7 @@ def read(path: Path) -> Read:
             xml, record = (_part(path, archive, name) for name in ("project.xml", RECORD))
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file.") from None
-    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as a DAWproject ({short(str(error), 100)}).") from None
     settings, lanes = parsed(str(path), record)
     root = _root(path, xml)
@@ -111,7 +112,7 @@ def _observed(who: str, root: Element, full: Settings) -> tuple[dict[str, float]
             notes.append(f"track {full['tracks'][n]['name']}: its clip is not in the project any more.")
         else:
             late = _number(who, clip, "playStart") - _number(who, clip, "time")
-            out[f"tracks.{n}.lag_samples"] = round(late * full["sample_rate"])
+            out[f"tracks.{n}.lag_samples"] = lag(who, late, full["sample_rate"])
     return out, notes
 
 

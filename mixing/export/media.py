@@ -13,6 +13,8 @@ from mixing.audio import EXTENSIONS, probe
 from mixing.errors import UserError, nearest
 from mixing.settings import Settings, short
 
+_DEVICES = re.compile(r"con|prn|aux|nul|com\d|lpt\d", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Medium:
@@ -68,9 +70,10 @@ def _unique(name: str, taken: set[str]) -> str:
 
 
 def safe(name: str) -> str:
-    """A file name of letters, digits, - and _ only; "stem" where nothing is left."""
+    """A file name of letters, digits, - and _ only, and none that is a device's on Windows; "stem" where nothing is left."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9-]+", "_", plain).strip("_")[:60] or "stem"
+    text = re.sub(r"[^A-Za-z0-9-]+", "_", plain).strip("_")[:60] or "stem"
+    return f"{text}_stem" if _DEVICES.fullmatch(text) else text
 
 
 def shown(text: str, keep: Callable[[str], bool] = str.isprintable) -> str:

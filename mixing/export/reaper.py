@@ -32,6 +32,8 @@ def write(path: Path, settings: Settings, lanes: Sequence[Lane], media: Sequence
     """Write the project and its folder of audio, or neither; returns what REAPER's stock effects cannot say."""
     folder = path.with_name(f"{path.stem}_media")
     check_file(path)
+    if folder.is_symlink():
+        raise UserError(f"{folder}: is a link, where the audio is to be; remove it, or choose another name.")
     check_folder(folder, [m.name for m in media])
     full = places.complete(settings)
     notes = reaper_map.losses(full, tuple(lanes))

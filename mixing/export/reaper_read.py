@@ -10,7 +10,7 @@ from mixing.export import places, reaper_map
 from mixing.export.effects import decibels, groups
 from mixing.export.media import Medium
 from mixing.export.reaper import guid, project, record_of
-from mixing.export.record import Read, parsed
+from mixing.export.record import Read, lag, parsed
 from mixing.export.rpp import Chunk, parse
 from mixing.settings import Settings
 
@@ -86,7 +86,7 @@ def _observed(who: str, root: Chunk, full: Settings) -> tuple[dict[str, float], 
         for item in list(made.chunks("ITEM"))[:1]:
             late = [_number(who, line, 1) for name in ("SOFFS", "POSITION") for line in item.lines(name)]
             if len(late) == 2:
-                out[f"tracks.{n}.lag_samples"] = round((late[0] - late[1]) * full["sample_rate"])
+                out[f"tracks.{n}.lag_samples"] = lag(who, late[0] - late[1], full["sample_rate"])
         for envelope in made.chunks(*_ENVELOPES):
             lanes[f"tracks.{n}.{_ENVELOPES[envelope.head[0]]}"] = _points(who, envelope)
         place, name = f"tracks.{n}.inserts", f"track {track['name']}"

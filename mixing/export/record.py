@@ -11,6 +11,8 @@ from mixing.errors import UserError
 from mixing.export.automation import Lane, check
 from mixing.settings import Settings, parse
 
+_LATEST = 1_000_000_000  # samples; as the settings' schema has it
+
 
 @dataclass(frozen=True)
 class Read:
@@ -27,6 +29,17 @@ class Read:
     lanes: tuple[Lane, ...]
     observed: dict[str, float]
     notes: tuple[str, ...]
+
+
+def lag(who: str, seconds: float, rate: float) -> int:
+    """By how many samples a clip is late.
+
+    Raises:
+        UserError: more than any song has.
+    """
+    if not abs(seconds * rate) <= _LATEST:
+        raise UserError(f"{who}: a clip begins {seconds:g} s into its file; move it back.")
+    return round(seconds * rate)
 
 
 def packed(settings: Settings, lanes: Sequence[Lane]) -> str:

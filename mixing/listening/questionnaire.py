@@ -8,6 +8,7 @@ from typing import Any
 from mixing.errors import UserError
 from mixing.listening.files import canonical, check, read_json, read_text
 from mixing.settings import short
+from proxies import yaml_text
 
 _LARGEST = 1_000_000
 _SECRET = "I would rather not say"
@@ -40,12 +41,10 @@ def read(path: Path) -> list[dict[str, Any]]:
         UserError: a file that cannot be read or does not fit `questionnaire.schema.json`; two questions of one name.
     """
     if path.suffix.lower() in (".yaml", ".yml"):
-        import yaml
-
         try:
-            questions = yaml.safe_load(read_text(path, _LARGEST))
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise UserError(f"{path}: is not YAML ({short(str(error), 120)}).") from None
+            questions = yaml_text.parse(read_text(path, _LARGEST))
+        except ValueError as error:
+            raise UserError(f"{path}: {short(str(error), 150)}.") from None
         check(str(path), questions, "questionnaire")
     else:
         questions = read_json(path, _LARGEST, "questionnaire")

@@ -134,7 +134,7 @@ def _question(q: dict[str, Any]) -> dict[str, Any]:
     """One of ours as one of theirs, in which a choice is a "likert"."""
     about = {"label": _escaped(q["text"]), "name": q["name"]}
     if q["type"] == "choice":
-        return {"type": "likert", **about, "response": [{"value": o, "label": _escaped(o)} for o in q["options"]]}
+        return {"type": "likert", **about, "response": [{"value": _escaped(o), "label": _escaped(o)} for o in q["options"]]}
     limits = {"min": q["low"], "max": q["high"], "default": q["low"]} if q["type"] == "number" else {}
     return {"type": q["type"], **about, **limits}
 

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mixing.data.excerpts import Example
+from mixing.errors import UserError
+from mixing.text_tables import cell
 from mixing.training.config import Config
 from mixing.training.objective import Objective
 from proxies.trainer import learning_rate
@@ -29,6 +31,8 @@ except ImportError as error:
     raise ImportError(f"dasp train: needs pytorch-lightning ({error}): pip install 'dasp-toolkit[train]'") from None
 
 PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+# Of a checkpoint: Lightning's and our own.
+_PARTS = {"pytorch-lightning_version", "state_dict", "optimizer_states", "loops", "counters", "best"}
 # Advice on loaders and folders that are as they are on purpose, and Lightning's own use of what torch has since renamed.
 _NOISE = (
     ".*does not have many workers",
@@ -124,7 +128,7 @@ class Songs(pl.LightningDataModule):
 
 class Whole(TorchCheckpointIO):
     """Checkpoints that are whole or not there, whenever the process is killed. Lightning's own are moved from a temporary folder,
-    which is a copy where that is on another disk."""
+    which is a copy where that is on another disk. Reading one executes nothing, whatever it holds and whoever asks."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         path = Path(path)
@@ -135,6 +139,20 @@ class Whole(TorchCheckpointIO):
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        """Tensors, numbers and text by name.
+
+        Raises:
+            UserError: damaged, or it holds other things, which are never made.
+        """
+        try:
+            found = super().load_checkpoint(path, map_location, weights_only=True)
+        except Exception as error:  # a file that is no checkpoint fails in any way
+            raise UserError(_unusable(path, f"damaged, or none that dasp wrote ({type(error).__name__})")) from None
+        if not isinstance(found, dict) or not found.keys() >= _PARTS or not isinstance(found["state_dict"], dict):
+            raise UserError(_unusable(path, "none that dasp wrote"))
+        return {**found, "path": str(path)}
 
 
 class Training(pl.LightningModule):
@@ -231,6 +249,9 @@ class Training(pl.LightningModule):
             checkpoint["adaptation"] = self.adaptation.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        own = {name: value.shape for name, value in self.state_dict().items()}
+        if own != {name: getattr(value, "shape", None) for name, value in checkpoint["state_dict"].items()}:
+            raise UserError(_unusable(checkpoint.pop("path"), "of another model"))
         self.counters, self.best = Counters(**checkpoint["counters"]), checkpoint["best"]
         if self.adaptation is not None:
             self.adaptation.load_state_dict(checkpoint["adaptation"])
@@ -315,8 +336,13 @@ def trainer(
 
 
 def newest(run: Path) -> Path | None:
-    """The newest checkpoint of a run. Lightning writes them whole or not at all."""
-    return max((run / "checkpoints").glob("*.ckpt"), default=None, key=lambda p: p.stem)
+    """The newest checkpoint of a run, by its step. Lightning writes them whole or not at all."""
+    found = (p for p in (run / "checkpoints").glob("*.ckpt") if p.stem.isascii() and p.stem.isdecimal())
+    return max(found, default=None, key=lambda p: int(p.stem))
+
+
+def _unusable(path: str | Path, why: str) -> str:
+    return f"train: {path} is {why}; remove it to go on from the one before, or start over with --fresh."
 
 
 def _average(model: nn.Module, decay: float) -> Any:
@@ -337,5 +363,5 @@ def _table(names: tuple[str, ...], tracks: dict[str, Tensor]) -> str:
     rows = [f"| track | {' | '.join(tracks)} |", "|" + "---|" * (1 + len(tracks))]
     for i, name in enumerate(names):
         values = " | ".join(f"{float(v[0, i]):.2f}" for v in tracks.values())
-        rows.append(f"| {name.replace('|', '/')} | {values} |")
+        rows.append(f"| {cell(name)} | {values} |")
     return "\n".join(rows)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gradients import OnlineAdaptation, resolve
-from mixing import losses, models
+from mixing import losses, models, strict_json
 from mixing.errors import UserError
 from mixing.mixers import UNITY_DB
 from mixing.models.regression import Regression
@@ -229,10 +229,13 @@ def _compare(run: Path, own: dict[str, Any]) -> None:
         UserError: they differ.
     """
     file = run / IDENTITY
-    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else own
-    if found == own:
-        return
-    old, new = found["config"], own["config"]
+    try:
+        found = strict_json.parse(str(file), file.read_text(encoding="utf-8")) if file.exists() else own
+        if found == own:
+            return
+        old, new = dict(found["config"]), own["config"]
+    except (OSError, ValueError, TypeError, KeyError, UserError):
+        raise UserError(f"train: {file} is damaged; choose another folder with --run, or start over with --fresh.") from None
     changed = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
     what = f"another {', '.join(changed)}" if changed else "other songs"
     raise UserError(f"train: {run} has a run with {what}; choose another folder with --run, or start over with --fresh.")

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mixing.data.draft import Draft, Skip, Source, folders, sounds
+from mixing.data.draft import Draft, Skip, Source, folders, inside, sounds
 from mixing.errors import UserError
 
 _BELOW = ("Audio", "V1", "V2")
@@ -49,23 +49,24 @@ def drafts(root: Path, *, tracks: str = "raw", metadata: str | Path | None = Non
             continue
         try:
             meta = _metadata(where, places)
+            if not bleed and str(meta.get("has_bleed", "no")).lower() in ("yes", "true"):
+                continue
+            draft = _song(where, meta, tracks)
         except ValueError as error:
             yield Skip(where.name, str(error))
             continue
-        if not bleed and str(meta.get("has_bleed", "no")).lower() in ("yes", "true"):
-            continue
-        yield _song(where, meta, tracks)
+        yield draft
 
 
 def _song(where: Path, meta: dict[str, Any], tracks: str) -> Draft:
     kind = {"raw": ("raw_dir", "RAW"), "stems": ("stem_dir", "STEMS")}[tracks]
-    folder = where / str(meta.get(kind[0]) or f"{where.name}_{kind[1]}")
+    folder = inside(where, str(meta.get(kind[0]) or f"{where.name}_{kind[1]}"))
     labels = _labels(meta, tracks)
     # What the metadata name must be there: a track that is missing would be missing from the mix. Others
     # are taken too.
-    files = {f.name: f for f in sounds(folder)} | {name: folder / name for name in labels}
+    files = {f.name: f for f in sounds(folder)} | {name: inside(folder, name) for name in labels}
     names = sorted(files)
-    mix = where / str(meta.get("mix_filename") or f"{where.name}_MIX.wav")
+    mix = inside(where, str(meta.get("mix_filename") or f"{where.name}_MIX.wav"))
     return Draft(
         where.name,
         where.name.partition("_")[0],
@@ -95,7 +96,7 @@ def _metadata(where: Path, places: list[Path]) -> dict[str, Any]:
     yaml = _yaml()
     try:
         meta = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"{name} is not YAML ({' '.join(str(error).split())[:100]}).") from None
     if not isinstance(meta, dict) or not isinstance(meta.get("stems") or {}, dict):
         raise ValueError(f"{name} is no mapping with stems.")

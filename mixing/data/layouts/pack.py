@@ -10,14 +10,15 @@ they hold against stems that were turned up by `stem_gain_db` and a mix that was
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mixing.data.draft import Draft, Skip, Source, folders, sounds
+from mixing import strict_json
+from mixing.data.draft import Draft, Skip, Source, folders, inside, sounds
 from mixing.data.layouts.folder import is_mix
+from mixing.errors import UserError
 
 META = "meta.json"
 
@@ -34,14 +35,16 @@ def drafts(root: Path) -> Iterator[Draft | Skip]:
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             what = "is missing" if isinstance(error, FileNotFoundError) else f"is not as expected ({error!r})"
             yield Skip(where.name, f"{META} {what}.")
+        except UserError as error:
+            yield Skip(where.name, f"{META} is not as expected ({str(error).removesuffix('.')}).")
 
 
 def _song(where: Path) -> Draft:
-    meta = json.loads((where / META).read_text(encoding="utf-8"))
+    meta = strict_json.parse(where.name, (where / META).read_text(encoding="utf-8"))
     rows = meta["stems"]
     stems = []
     for row in rows:
-        file = where / str(row["file"])
+        file = inside(where, str(row["file"]))
         label = file.stem.partition("_")[2] if file.stem[:1].isdigit() else file.stem
         stems.append(Source(file.stem, str(row.get("label") or label), (file,)))
     mixes = [f for f in sounds(where) if is_mix(f)]
