@@ -130,7 +130,7 @@ def tried(python: Path, tests: tuple[str, ...]) -> Outcome:
 
 
 def versions(python: Path) -> dict[str, str | None]:
-    """What is installed beside a Python; torchaudio only counts where it loads, which its import in the tests says."""
+    """Which versions stand beside a Python."""
     ask = """
 import json, platform
 from importlib.metadata import distributions
