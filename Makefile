@@ -88,7 +88,7 @@ comparison: $(STAMPS)/dev ## train and measure all mixing systems, hours, resuma
 reliability: $(STAMPS)/dev ## try to break dasp and count, some 40 minutes, into docs/reliability.md
 	$(BIN)/python -m benchmarks.reliability --json docs/reliability.json --page docs/reliability.md
 
-compat: ## the whole suite beside torchaudio with the oldest and the newest torch, into docs/compat.md
+compat: ## the oldest and newest torch and numpy, the core without extras, the wheel and the sdist, into docs/compat.md
 	$(PYTHON) tools/compat.py
 
 clean: ## remove what these targets made

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import sys
 
-from compat import ROOT, TORCH, environment, run
+from compat import ROOT, TORCH, TORCHAUDIO, environment, run
 
 HOME = ROOT / ".bench"
 FILES = ("--json", "docs/benchmarks.json", "--page", "docs/benchmarks.md")
 
 
 def main() -> int:
-    return run(environment(HOME, TORCH[-1], "bench"), "-m", "benchmarks", *FILES, *sys.argv[1:], check=False)
+    python = environment(HOME, (f"torch=={TORCH[-1]}.*", TORCHAUDIO, "numpy>=1.26"), ".", "bench")
+    return run(python, "-m", "benchmarks", *FILES, *sys.argv[1:], check=False)
 
 
 if __name__ == "__main__":
