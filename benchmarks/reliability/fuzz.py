@@ -27,7 +27,7 @@ KINDS = {
     "audio": (0.45, "Audio files through `dasp apply`"),
     "stems": (0.1, "Audio files among the stems of `dasp mix`"),
     "settings": (0.2, "Settings through `dasp apply-settings`"),
-    "weights": (0.1, "Weights of proxies and of mixing models"),
+    "weights": (0.1, "Weights of proxies and of mixing models, and checkpoints of a killed run"),
     "ratings": (0.05, "Ratings and keys of a listening test through `dasp listen-report`"),
     "recipe": (0.1, "Recipes of `dasp train` and of `python -m proxies.train`"),
 }
@@ -183,9 +183,12 @@ def _load(where: Path, ending: str, data: bytes) -> tuple[str, str]:
     import proxies
     from mixing import models
     from mixing.errors import UserError
+    from proxies import snapshot
 
     file = where / "x.safetensors"
     file.write_bytes(data)
+    if ending.startswith("checkpoint"):
+        return ("refused" if snapshot.newest(where) is None else "done"), ""
     try:
         (models.load if ending.startswith("mixing") else proxies.load)(file)
     except (UserError, ValueError):
@@ -222,15 +225,20 @@ def _stem() -> Path:
 @cache
 def _weights() -> dict[str, bytes]:
     """Files of weights, small ones."""
+    import torch
+
     import proxies
     from mixing import models
+    from proxies import snapshot
 
     shipped = min((Path(proxies.__file__).parent / "weights").glob("*.safetensors"), key=lambda path: path.stat().st_size)
     header = {"data": [], "licence": "x", "command": "x", "seed": 0, "scores": {}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "dmc.safetensors")
         models.save(path, models.build("dmc", embedding=4, channels=(2,), mels=4, hidden=4), header)
-        return {"proxies": shipped.read_bytes(), "mixing": path.read_bytes()}
+        snapshot.write(Path(folder, "run"), 7, {"a.weight": torch.ones(3, 4), "b": torch.zeros(())}, {"step": 7, "of": "x"})
+        (kept,) = Path(folder, "run").iterdir()
+        return {"proxies": shipped.read_bytes(), "mixing": path.read_bytes(), "checkpoint": kept.read_bytes()}
 
 
 @cache
