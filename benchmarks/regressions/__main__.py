@@ -58,8 +58,6 @@ def main(
         write_text(page_path, page(all_kept))
     now = {group: all_kept[group] for group in new}
     click.echo(table(now))
-    for one in (reason for run in new.values() for reason in run.left_out):
-        click.echo(one, err=True)
     slower = [v for group in now.values() for v in records.verdicts(group) if v.regressed]
     for v in slower:
         ratio = f"{v.figure.ratio.median:.3g} x, {v.recorded:.3g} x on record"
