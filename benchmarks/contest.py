@@ -224,7 +224,8 @@ def compete(
                 continue
             errors[one.name] = _errors(contest, one, truths, x, controls, entry, setup.seed)
             runs[one.name] = entry.run
-        runs[YARDSTICK] = yardstick(x)
+        out = torch.empty_like(x)
+        runs[YARDSTICK] = lambda: torch.mul(x, 2, out=out)
         setup.progress(f"{group} {contest.name} {size.name} {work}: one thread")
         cpu = interleave(runs, setup.effort)
     walls: dict[str, Spread] = {}
@@ -304,12 +305,6 @@ def enter(one: Contender, x: Tensor, controls: Controls, size: Size, work: str, 
             raise
         reason = str(error).splitlines()[0] if str(error) else "no reason given"
         raise Missing(f"{one.name}: {type(error).__name__} at {size.name}: {reason:.120}") from error
-
-
-def yardstick(x: Tensor) -> Callable[[], object]:
-    """One pass over the audio's memory."""
-    out = torch.empty_like(x)
-    return lambda: torch.mul(x, 2, out=out)
 
 
 def _errors(

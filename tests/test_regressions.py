@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.contest import BOTH, FORWARD
 from benchmarks.regressions import record, suite
 from benchmarks.regressions.__main__ import main
 from benchmarks.regressions.page import page
-from benchmarks.results import YARDSTICK
 
 ROOT = Path(__file__).resolve().parents[1]
 MACHINE = {"processor": "some", "torch": "1.0"}
@@ -48,7 +48,7 @@ def command(tmp_path):
 
 def test_every_run_is_of_a_contender():
     for pairing in suite.PAIRINGS:
-        known = {one.name for one in suite.contest(pairing.group, pairing.contest).contenders} | {YARDSTICK}
+        known = {one.name for one in suite.contest(pairing.group, pairing.contest).contenders}
         assert {pairing.ours, *pairing.peers} <= known, pairing
     labels = [(pairing.label, pairing.ours) for pairing in suite.PAIRINGS]
     assert len(set(labels)) == len(labels)
@@ -57,14 +57,20 @@ def test_every_run_is_of_a_contender():
 def test_contenders_take_turns_and_the_first_changes():
     runs = list(suite.turns(suite.chosen(["onepole"]), 2))
     assert [turn for turn, _ in runs] == [0] * 6 + [1] * 6
-    forward = [run.contender for _, run in runs if run.work == "forward"]
-    assert forward == ["dasp", "torchlpc", "philtorch", "torchlpc", "philtorch", "dasp"]
+    told = [(run.work, run.contender) for _, run in runs]
+    contest = [(work, name) for work in (FORWARD, BOTH) for name in ("dasp", "torchlpc", "philtorch")]
+    assert told == contest + contest[1:] + contest[:1]
 
 
 def test_a_contender_of_two_pairings_runs_once_a_turn():
     runs = [run for _, run in suite.turns(suite.chosen(), 1)]
     assert len(set(runs)) == len(runs)
     assert sum(run.group == "strip" for run in runs) == 3
+    assert [(run.work, run.contender) for run in runs if run.group == "reverb"] == [
+        (FORWARD, "dasp"),
+        (FORWARD, "pedalboard"),
+        (BOTH, "dasp"),
+    ]
 
 
 def pytest_here(*options):

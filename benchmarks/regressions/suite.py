@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass, replace
 
 from torch import Tensor
 
-from benchmarks.contest import BOTH, FORWARD, A, B, Contender, Contest, Controls, Size, enter, yardstick
-from benchmarks.results import YARDSTICK
+from benchmarks.contest import BOTH, FORWARD, A, B, Contender, Contest, Controls, Size, enter
 
 SEED = 0
 TURNS = 5
@@ -40,8 +39,9 @@ class Pairing:
     Attributes:
         title: of the work, in the page.
         group, contest, size, work: as in `Run`.
-        peers: the contenders whose time over ours is the figure; `YARDSTICK` where no peer does this work.
+        peers: the contenders whose time over ours is the figure.
         ours: dasp's contender.
+        peers_work: what the peers do, where none does the whole work.
     """
 
     title: str
@@ -51,9 +51,11 @@ class Pairing:
     work: str
     peers: tuple[str, ...]
     ours: str = "dasp"
+    peers_work: str = ""
 
     def run(self, contender: str) -> Run:
-        return Run(self.group, self.contest, self.size, self.work, contender)
+        work = self.work if contender == self.ours else self.peers_work or self.work
+        return Run(self.group, self.contest, self.size, work, contender)
 
     @property
     def label(self) -> str:
@@ -71,7 +73,7 @@ PAIRINGS = (
     Pairing("compressor", "compressor", "", B, BOTH, ("torchcomp core on the level", THEIRS)),
     Pairing("compressor", "compressor", "", B, BOTH, ("torchcomp core on the dB curve",), "dasp StudioCompressor"),
     Pairing("Freeverb", "reverb", "", B, FORWARD, ("pedalboard",)),
-    Pairing("Freeverb", "reverb", "", B, BOTH, (YARDSTICK,)),
+    Pairing("Freeverb, the plugin forward only", "reverb", "", B, BOTH, ("pedalboard",), peers_work=FORWARD),
     Pairing("one-pole, a pole for every sample", "onepole", "", B, FORWARD, (LPC, "philtorch")),
     Pairing("one-pole, a pole for every sample", "onepole", "", B, BOTH, (LPC, "philtorch")),
     Pairing("convolution, 2 s", "convolution", "", B, FORWARD, (FFT, FAST_FFT)),
@@ -93,14 +95,14 @@ def chosen(groups: Sequence[str] = (), quick: bool = False) -> list[Pairing]:
 
 
 def turns(pairings: Sequence[Pairing], count: int) -> Iterator[tuple[int, Run]]:
-    """Every run once, then every run again, so that whatever else the machine does falls on a work's contenders alike. Those
-    of one work follow each other, and each turn begins with another one."""
-    works: dict[tuple[str, str, str], list[Run]] = {}
+    """Every run once, then every run again, so that whatever else the machine does falls on a contest's contenders alike. Those
+    of one contest follow each other, and each turn begins with another one."""
+    contests: dict[tuple[str, str], list[Run]] = {}
     for pairing in pairings:
-        runs = works.setdefault((pairing.group, pairing.contest, pairing.work), [])
+        runs = contests.setdefault((pairing.group, pairing.contest), [])
         runs += [run for name in (pairing.ours, *pairing.peers) if (run := pairing.run(name)) not in runs]
     for turn in range(count):
-        for runs in works.values():
+        for runs in contests.values():
             first = turn % len(runs)
             yield from ((turn, run) for run in runs[first:] + runs[:first])
 
@@ -127,8 +129,6 @@ def entered(run: Run) -> Callable[[], object]:
         Missing: a package is missing, or a peer fails.
     """
     x, controls = case(run.group, run.contest, run.size)
-    if run.contender == YARDSTICK:
-        return yardstick(x)
     entry = enter(contender(run), x, controls, run.size, run.work, SEED, must=run.contender in OURS)
     if entry is None:
         raise ValueError(f"benchmarks: {run.contender} does not do {run.work}; take it out of the pairing of {run.group}.")
