@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraint
 BUILD := pyproject.toml constraints.txt CMakeLists.txt tools/build_backend.py $(wildcard dasp/atoms/native/*)
 STAMPS := $(VENV)/.stamps
 
-.PHONY: help demo test lint format docs site gradients parity proxies proxy-study demo-record plugins bench optimisation comparison reliability compat clean
+.PHONY: help demo test lint format docs site gradients parity proxies proxy-study demo-record plugins bench regressions optimisation comparison reliability compat clean
 .DEFAULT_GOAL := help
 
 help: ## what the targets are
@@ -78,6 +78,9 @@ plugins: ## fetch real third-party VST3 plugins from Debian's packages into .plu
 
 bench: ## dasp beside the field's libraries, into docs/benchmarks.md; some groups only: make bench ONLY="equalizer loss"
 	$(PYTHON) tools/bench.py $(ONLY)
+
+regressions: ## dasp's speed beside its peers' and the record, minutes, into docs/regressions.md; a new record: make regressions ARGS=--record
+	$(PYTHON) tools/regressions.py $(ONLY) $(ARGS)
 
 optimisation: $(STAMPS)/dev ## settings found by descent under each strategy, into docs/optimisation.md: make optimisation AUDIO=FOLDER ONLY="dasp:Limiter"
 	$(BIN)/python -m benchmarks.optimisation $(ONLY) --audio $(AUDIO) --json docs/optimisation.json --page docs/optimisation.md $(ARGS)

@@ -216,20 +216,14 @@ def compete(
         for one in contest.contenders:
             setup.progress(f"{group} {contest.name} {size.name} {work}: {one.name}")
             try:
-                made = prepared(one, x, controls)
-                first, got = _first(made, work, setup.seed)
+                entry = enter(one, x, controls, size, work, setup.seed, must=one is contest.contenders[0])
             except Missing as reason:
                 outcome.notes.append(str(reason))
                 continue
-            except Exception as error:
-                if one is contest.contenders[0]:
-                    raise
-                outcome.notes.append(f"{one.name}: {type(error).__name__} at {size.name}: {str(error).splitlines()[0]:.120}")
+            if entry is None:
                 continue
-            if first is None:
-                continue
-            errors[one.name] = _errors(contest, one, truths, x, controls, first, got, setup.seed)
-            runs[one.name] = _runner(made, work, first, setup.seed)
+            errors[one.name] = _errors(contest, one, truths, x, controls, entry, setup.seed)
+            runs[one.name] = entry.run
         out = torch.empty_like(x)
         runs[YARDSTICK] = lambda: torch.mul(x, 2, out=out)
         setup.progress(f"{group} {contest.name} {size.name} {work}: one thread")
@@ -268,22 +262,49 @@ def prepared(one: Contender, x: Tensor, controls: Controls) -> Work:
     return one.make(x, controls)
 
 
-def _first(made: Work, work: str, seed: int) -> tuple[Tensor | None, Sequence[Tensor | None]]:
-    """The output and gradients of a first run, which also warms up; no output where the work is not done."""
-    if work == BOTH and made.forward_backward is None:
-        return None, ()
-    y = made.forward()
-    if work != BOTH or made.forward_backward is None:
-        return y, ()
-    return y, made.forward_backward(cotangent(y, seed + 1))
+@dataclass(frozen=True)
+class Entry:
+    """A contender that has done the work once, which also warms up.
+
+    Attributes:
+        output, gradients: of that first run; no gradients where only forward is asked for.
+        run: does the work again.
+    """
+
+    output: Tensor
+    gradients: Sequence[Tensor | None]
+    run: Callable[[], object]
 
 
-def _runner(made: Work, work: str, y: Tensor, seed: int) -> Callable[[], object]:
-    if work != BOTH:
-        return made.forward
-    g, both = cotangent(y, seed + 1), made.forward_backward
-    assert both is not None
-    return lambda: both(g)
+def enter(one: Contender, x: Tensor, controls: Controls, size: Size, work: str, seed: int, must: bool) -> Entry | None:
+    """Let a contender do the work for the first time; None where it is not one that does this work.
+
+    Args:
+        one: the contender.
+        x, controls: of the contest's case.
+        size, work, seed: what the case and the cotangent are.
+        must: whether its failure is an error, and no reason to leave it out.
+
+    Raises:
+        Missing: a package is missing, or the contender fails and need not be there.
+    """
+    try:
+        made = prepared(one, x, controls)
+        both = made.forward_backward
+        if work != BOTH:
+            return Entry(made.forward(), (), made.forward)
+        if both is None:
+            return None
+        y = made.forward()
+        g = cotangent(y, seed + 1)
+        return Entry(y, both(g), lambda: both(g))
+    except Missing:
+        raise
+    except Exception as error:
+        if must:
+            raise
+        reason = str(error).splitlines()[0] if str(error) else "no reason given"
+        raise Missing(f"{one.name}: {type(error).__name__} at {size.name}: {reason:.120}") from error
 
 
 def _errors(
@@ -292,13 +313,13 @@ def _errors(
     truths: dict[Any, tuple[Tensor, Sequence[Tensor]]],
     x: Tensor,
     controls: Controls,
-    y: Tensor,
-    gradients: Sequence[Tensor | None],
+    entry: Entry,
     seed: int,
 ) -> dict[str, Any]:
     oracle = one.oracle or contest.oracle
     if oracle is None:
         return {}
+    y, gradients = entry.output, entry.gradients
     if oracle not in truths:
         doubled = {k: v.detach().double().requires_grad_(v.requires_grad) for k, v in controls.items()}
         g = cotangent(y, seed + 1).double() if len(gradients) else None

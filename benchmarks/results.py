@@ -10,7 +10,7 @@ import os
 import platform
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -145,18 +145,18 @@ def processor() -> str:
     return ", ".join(filter(None, [lines.get("model name", platform.machine()), vectors]))
 
 
-def dumps(results: Results) -> str:
-    """JSON; what is not finite becomes the string "inf" or "nan"."""
+def dumps(results: Mapping[str, Any]) -> str:
+    """JSON of dataclasses by name; what is not finite becomes the string "inf" or "nan"."""
     return json.dumps({name: _plain(asdict(group)) for name, group in results.items()}, indent=1, allow_nan=False) + "\n"
 
 
-def loads(text: str) -> Results:
-    """The same back.
+def loads(text: str, kind: type[Any] = Group) -> dict[str, Any]:
+    """The same back, each of this dataclass.
 
     Raises:
         ValueError: a field is missing, unknown or of another type.
     """
-    return {name: _build(Group, group, name) for name, group in json.loads(text).items()}
+    return {name: _build(kind, group, name) for name, group in json.loads(text).items()}
 
 
 def merged(path: Path, new: Results) -> Results:

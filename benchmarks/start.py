@@ -62,7 +62,7 @@ def measured(load: str, call: str, repeats: int) -> list[Spread] | str:
         if done.returncode:
             return done.stderr.strip().splitlines()[-1]
         times.append([float(t) for t in done.stdout.split()[-3:]])
-    return [spread(list(part)) for part in zip(*times, strict=True)]
+    return [spread([1000 * s for s in part]) for part in zip(*times, strict=True)]
 
 
 def run(setup: Setup) -> Group:

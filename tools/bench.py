@@ -8,16 +8,20 @@ docs/benchmarks.json, and docs/benchmarks.md is written from all.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from compat import ROOT, TORCH, TORCHAUDIO, environment, run
 
-HOME = ROOT / ".bench"
 FILES = ("--json", "docs/benchmarks.json", "--page", "docs/benchmarks.md")
 
 
+def contenders() -> Path:
+    """The Python of the environment in which all contenders are."""
+    return environment(ROOT / ".bench", (f"torch=={TORCH[-1]}.*", TORCHAUDIO, "numpy>=1.26"), ".", "bench")
+
+
 def main() -> int:
-    python = environment(HOME, (f"torch=={TORCH[-1]}.*", TORCHAUDIO, "numpy>=1.26"), ".", "bench")
-    return run(python, "-m", "benchmarks", *FILES, *sys.argv[1:], check=False)
+    return run(contenders(), "-m", "benchmarks", *FILES, *sys.argv[1:], check=False)
 
 
 if __name__ == "__main__":
