@@ -42,6 +42,6 @@ def test_the_demo_stems_are_mixed_and_become_a_page(dasp, tmp_path):
 
 
 def test_the_demo_recovers_hidden_settings(dasp, tmp_path):
-    assert "recovered beside hidden" in dasp("demo", "-o", "demo", "--steps", "20", "--no-polish")
+    assert "recovered beside hidden" in dasp("demo", "-o", "demo", "--steps", "2", "--no-polish")
     assert {f.name for f in (tmp_path / "demo").iterdir()} == {"mix.wav", "reference.wav", "report.html", "settings.json"}
     assert "<svg" in (tmp_path / "demo" / "report.html").read_text()
