@@ -23,6 +23,7 @@ from mixing.errors import UserError
 from mixing.instruments import FAMILIES, family
 from mixing.mixers import integrated_loudness
 from mixing.output import write_text
+from mixing.strict_json import short
 
 FORMAT, VERSION = "dasp fx statistics", 1
 BANDS_HZ = tuple(20 * 2 ** (i / 6) for i in range(60))  # centres of sixths of an octave, to 18.3 kHz
@@ -91,7 +92,7 @@ class Statistics:
         except FileNotFoundError:
             raise UserError(f"{path}: there is no such file.") from None
         except (OSError, ValueError, UserError) as error:
-            raise UserError(f"{path}: is no file of statistics ({' '.join(str(error).split())[:80]}).") from None
+            raise UserError(f"{path}: is no file of statistics ({short(str(error).removesuffix('.'), 80)}).") from None
         if not isinstance(head, dict) or (head.get("format"), head.get("version")) != (FORMAT, VERSION):
             raise UserError(f"{path}: is no file of statistics as `dasp fx-normalise` writes them (version {VERSION}).")
         try:
