@@ -12,7 +12,7 @@ from gradients.strategy import Fn, Target
 COPIES = 1 << 22
 """Samples of audio that are copied for probes at a time, unless those of a single one are more."""
 MOVING = 16
-"""Runs that a black box with `rises` is given at a time where controls vary in time: those of a run are many numbers."""
+"""Runs that a black box is given at a time where controls vary in time: a run has many numbers, or filters, of its own."""
 
 
 def rises(
@@ -35,11 +35,9 @@ def rises(
         x, y, g: audio, output at the centre, cotangent.
         aux: further tensors of the function, with the batch first.
     """
-    size = count
-    if target.rises is None:
-        size = COPIES // max(x.numel(), 1)
-    elif probes(0, 1).ndim == 4:
-        size = MOVING // max(len(x), 1)
+    size = count if target.rises is not None else COPIES // max(x.numel(), 1)
+    if probes(0, 1).ndim == 4:
+        size = min(size, MOVING // max(len(x), 1))
     size = max(size, 1)
     parts = []
     for start in range(0, count, size):
