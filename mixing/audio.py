@@ -156,6 +156,8 @@ def _opened(path: Path) -> Iterator[Any]:
             if file.channels > 2:
                 raise UserError(f"{path}: has {file.channels} channels; split it into mono or stereo files.")
             yield file
+    except MemoryError:  # the room for all of it is asked for before any of it is read
+        raise UserError(f"{path}: promises more sound than memory can hold; export it again.") from None
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError) as error:
         reason = str(getattr(error, "error_string", "")).removeprefix("Error : ").rstrip(". ") or "not a sound file"
         raise UserError(f"{path}: cannot be read as audio ({reason}); give a WAV, FLAC, MP3 or OGG file.") from None

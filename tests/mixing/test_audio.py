@@ -139,6 +139,17 @@ def test_samples_that_are_not_finite_are_never_written(tmp_path):
     assert not listing(tmp_path)
 
 
+def test_an_mp3_whose_header_promises_more_than_memory_holds_is_refused(tmp_path):
+    path = tmp_path / "x.mp3"
+    write(path, 0.1 * torch.randn(1, 3000), 8000)
+    data = bytearray(path.read_bytes())
+    place = max(data.find(b"Xing"), data.find(b"Info"))
+    data[place + 8 : place + 12] = (0x7FFFFF00).to_bytes(4, "big")  # MPEG frames, of 576 samples or more
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="promises more sound than memory can hold"):
+        read(path)
+
+
 def test_a_streamed_wav_whose_header_promises_4_gigabytes_is_read(tmp_path):
     path = save(tmp_path / "a.wav", stem(0), subtype="PCM_16")
     content = bytearray(path.read_bytes())
