@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 NEEDED = ("auraloss", "click", "pyloudnorm", "rich", "safetensors", "scipy", "soundfile", "soxr")
 
@@ -16,7 +16,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """The command line: exit code 0 done, 2 a user's mistake (one sentence on stderr), 130 interrupted."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        sys.exit(f"proxies.evaluate: needs {', '.join(missing)}: pip install 'dasp-toolkit[train]'")
+        _fail(f"needs {', '.join(missing)}: pip install 'dasp-toolkit[train]'.", 2)
     import click
 
     file = click.Path(path_type=Path, dir_okay=False)
@@ -149,7 +149,7 @@ def put(weights: str, scores: dict[str, Any]) -> Path:
     return write_scores(weights, {**header.scores, "evaluation": rounded(scores)})
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     print(f"proxies.evaluate: {''.join(c if c.isprintable() else ' ' for c in message)}", file=sys.stderr)
     sys.exit(code)
 

@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 NEEDED = ("auraloss", "click", "lightning_fabric", "rich", "safetensors", "scipy", "soundfile", "soxr", "tensorboard", "yaml")
 
@@ -17,7 +17,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """The command line: exit code 0 done, 2 a user's mistake (one sentence on stderr), 130 interrupted."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        sys.exit(f"proxies.train: needs {', '.join(missing)}: pip install 'dasp-toolkit[train]'")
+        _fail(f"needs {', '.join(missing)}: pip install 'dasp-toolkit[train]'.", 2)
     import click
 
     @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -114,7 +114,7 @@ def retraining(target: str, recipe: str | None, audio: Sequence[str], changes: d
     return shlex.join(words)
 
 
-def _fail(sentence: str, code: int) -> None:
+def _fail(sentence: str, code: int) -> NoReturn:
     print(f"proxies.train: {''.join(c if c.isprintable() else ' ' for c in sentence)}", file=sys.stderr)
     sys.exit(code)
 

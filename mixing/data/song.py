@@ -213,8 +213,12 @@ class DataSet:
             raise ValueError(f"DataSet: two data sets named {self.name} both have {min(shared)}; they cannot be joined.")
         return DataSet(f"{self.name}+{other.name}", renamed(self) + renamed(other), self.skipped + other.skipped)
 
-    def split(self, hold_out: Sequence[str] = ()) -> tuple[DataSet, DataSet]:
+    def split(self, hold_out: Sequence[str] = (), what: str = "hold_out") -> tuple[DataSet, DataSet]:
         """(train, held out): a song is held out if its name or its group matches a pattern (`*`, `?`), and with it its group.
+
+        Args:
+            hold_out: the patterns.
+            what: they are called, for the messages.
 
         Raises:
             UserError: a pattern matches nothing, or every song would be held out.
@@ -225,11 +229,11 @@ class DataSet:
             found = {s.group for s in self.songs if s.named([pattern])}
             if not found:
                 known = sorted({s.group for s in self.songs} | {s.name for s in self.songs})
-                raise UserError(f"{self.name}: hold_out {pattern!r} matches no song and no group.{nearest(pattern, known)}")
+                raise UserError(f"{self.name}: {what} {pattern!r} matches no song and no group.{nearest(pattern, known)}")
             held |= found
         train = tuple(s for s in self.songs if s.group not in held)
         if self.songs and not train:
-            raise UserError(f"{self.name}: hold_out {', '.join(patterns)} takes every song; nothing is left to train on.")
+            raise UserError(f"{self.name}: {what} {', '.join(patterns)} takes every song; nothing is left to train on.")
         return replace(self, songs=train), replace(self, songs=tuple(s for s in self.songs if s.group in held))
 
     def notes(self) -> list[str]:

@@ -81,7 +81,7 @@ def songs_of(config: Config, folders: Sequence[str | Path]) -> tuple[DataSet, Da
     whole = replace(found, songs=tuple(s for s in found.songs if _wanted(s, config.data.songs)))
     notes = [f"{what}: left out: {why}" for what, why in found.skipped]
     learn, held = whole.split(config.data.hold_out)
-    learn, choose = learn.split(config.data.validation)
+    learn, choose = learn.split(config.data.validation, "validation")
     if not learn.songs:
         raise UserError(
             f"train: of {len(found.songs)} songs in {', '.join(str(f) for f in folders)} none is left to learn from; see "

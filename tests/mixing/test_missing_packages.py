@@ -1,10 +1,13 @@
 """What the command line says where a package is missing; tests/installed has the case of a core without any extra."""
 
+import importlib.machinery
+import importlib.util
 import sys
 
 import pytest
 
 from mixing import __main__ as start
+from proxies import evaluate, train
 
 
 def sentence(capsys, monkeypatch, *arguments: object) -> str:
@@ -29,6 +32,17 @@ def test_a_package_whose_own_door_says_what_to_install(tmp_path, capsys, monkeyp
     assert said.count("\n") == 1
     assert "pip install 'dasp-toolkit[plugins]'" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", [train, evaluate])
+def test_the_commands_of_proxies(command, capsys, monkeypatch):
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "soxr" else importlib.machinery.ModuleSpec(name, None)
+    )
+    with pytest.raises(SystemExit) as end:
+        command.main([])
+    assert end.value.code == 2
+    assert capsys.readouterr().err == f"{command.__name__}: needs soxr: pip install 'dasp-toolkit[train]'.\n"
 
 
 @pytest.mark.parametrize(
