@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from dasp.chain import Compound
 from mixing.console import Console, Controls
 from mixing.mixers import Mix
 from mixing.multitrack import Multitrack
@@ -119,6 +120,18 @@ class Plan:
     console: Console
     controls: Controls
 
+    def at(self, sample_rate: float) -> Plan:
+        """The same settings at another sample rate, in Hz: other effects with the same options and controls."""
+
+        def again(effect: Any) -> Any:
+            if isinstance(effect, Compound):
+                return type(effect)(*map(again, effect))
+            return None if effect is None else type(effect)(sample_rate, **effect.settings)
+
+        console = self.console
+        buses = {name: again(bus) for name, bus in console.buses.items()}
+        return Plan(Console(again(console.track_chain), buses, again(console.master)), self.controls)
+
 
 def block_size(source: Source) -> int:
     """Samples of a block, so that the blocks of all tracks together take the same memory for any song."""
@@ -184,7 +197,13 @@ def overlapped(
         yield here
 
 
-def mix(mixer: Any, source: Source, block: int | None = None, progress: Progress = lambda *_: None) -> tuple[Mix, Plan | None]:
+def mix(
+    mixer: Any,
+    source: Source,
+    block: int | None = None,
+    progress: Progress = lambda *_: None,
+    heard: Source | None = None,
+) -> tuple[Mix, Plan | None]:
     """Mix a song of any length: memory for its mix (2, T) and for one block of its tracks.
 
     Args:
@@ -193,13 +212,14 @@ def mix(mixer: Any, source: Source, block: int | None = None, progress: Progress
         source: the song.
         block: samples.
         progress: see there.
+        heard: the same song at the mixer's own sample rate, where the source has another: settings are made from it.
 
     Returns:
         the mix of a batch of one, with its controls where there are any, and the settings.
     """
     audio, plan, at = torch.empty(1, 2, source.samples), None, 0
     if getattr(mixer, "settle", None) is not None:
-        plan = mixer.settle(source)
+        plan = mixer.settle(source) if heard is None else mixer.settle(heard).at(source.sample_rate)
         blocks = render(plan, source, block, progress)
     else:
         blocks = overlapped(mixer, source, block, progress=progress)

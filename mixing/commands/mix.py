@@ -50,9 +50,14 @@ def command(stems: Path, output: Path, model: str | None, seed: int, desk: bool)
 
     name = model or DEFAULT
     mixer = models.mixer(name, **({"seed": seed} if name == "random" else {}))
-    source = blocks.Folder(Stems.open(stems, getattr(mixer, "sample_rate", None)))
+    source, heard = blocks.Folder(Stems.open(stems)), None
+    rate = getattr(mixer, "sample_rate", source.sample_rate)
+    if rate != source.sample_rate:
+        resampled = blocks.Folder(Stems.open(stems, rate))
+        # Settings found at a model's rate are played at the stems'; at a lower one there may be no room for its equalisers.
+        source, heard = (source, resampled) if source.sample_rate > rate and hasattr(mixer, "settle") else (resampled, None)
     say(source.stems.notes)
-    made, plan = _mixed(mixer, source)
+    made, plan = _mixed(mixer, source, heard)
     peak = float(made.audio.abs().max())
     gain_db = min(0.0, -20 * math.log10(peak / 0.999)) if peak > 1 else 0.0
     sound = made.audio[0] * 10 ** (gain_db / 20)
@@ -75,13 +80,13 @@ def command(stems: Path, output: Path, model: str | None, seed: int, desk: bool)
         write(output, stems, values, versions_of(output, values is not None), title=stems.resolve().name)
 
 
-def _mixed(mixer: Any, source: Source) -> tuple[Mix, Plan | None]:
+def _mixed(mixer: Any, source: Source, heard: Source | None) -> tuple[Mix, Plan | None]:
     """Mix, with a progress bar where there is a terminal."""
     from mixing import blocks
 
     hidden = not sys.stderr.isatty()
     with click.progressbar(length=source.samples, label="mixing", file=sys.stderr, hidden=hidden) as bar:
-        return blocks.mix(mixer, source, progress=lambda done, total: bar.update(done - bar.pos))
+        return blocks.mix(mixer, source, progress=lambda done, total: bar.update(done - bar.pos), heard=heard)
 
 
 def _list(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:

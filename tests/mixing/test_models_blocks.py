@@ -11,7 +11,7 @@ from synthetic import RATE, listing, save, stem
 from test_models_baselines import HEADER
 from tiny import dmc, stirred
 
-from mixing import Multitrack
+from mixing import Multitrack, models
 from mixing.audio import read
 from mixing.blocks import Folder, Whole, mix, overlapped
 from mixing.mixers import Mix
@@ -80,6 +80,26 @@ def test_dasp_mix_with_a_model(song, tmp_path, dasp_command):
     assert "trained on songs" in values["provenance"]["about"]
     assert dasp_command("apply-settings", song, tmp_path / "out" / "settings.json", tmp_path / "again.wav")[0] == 0
     torch.testing.assert_close(read(tmp_path / "again.wav")[0], read(tmp_path / "out" / "mix.wav")[0], atol=1e-4, rtol=0)
+
+
+def test_settings_found_at_a_model_s_rate_are_played_at_the_stems(tmp_path, dasp_command):
+    """48 kHz stems come out as 48 kHz, by the settings that a model of 44.1 kHz finds for them."""
+    for k in range(2):
+        save(tmp_path / "song" / f"{k}.wav", stem(k, 1.0, rate=48000), 48000, subtype="FLOAT")
+    path, out = tmp_path / "my.safetensors", tmp_path / "out"
+    save_model(path, stirred(dmc("full", rate=44100)), HEADER)
+    code, _, err = dasp_command("mix", tmp_path / "song", "-o", out, "--model", path)
+    assert code == 0 and "resampled" not in err
+    mix, rate = read(out / "mix.wav")
+    values = json.loads((out / "settings.json").read_text())
+    assert rate == values["sample_rate"] == 48000 and mix.shape[1] == 48000
+    heard = Folder(Stems.open(tmp_path / "song", 44100))
+    plan = models.load(path).settle(heard)
+    expected = plan.console.physical(plan.controls)["tracks"]["threshold_db"]
+    found = [t["inserts"][1]["controls"]["threshold_db"]["value"] for t in values["tracks"]]
+    assert found == pytest.approx(expected[0].tolist(), rel=1e-4)
+    assert dasp_command("apply-settings", tmp_path / "song", out / "settings.json", tmp_path / "again.wav")[0] == 0
+    torch.testing.assert_close(read(tmp_path / "again.wav")[0], mix, atol=1e-4, rtol=0)
 
 
 def test_dasp_mix_with_a_model_of_waveforms_has_no_settings_and_resamples(song, tmp_path, dasp_command):
