@@ -18,9 +18,9 @@ of a column, which need not be the best: look at the intervals and at the tests.
 REMARKS = """
 What to keep in mind: systems that set faders and pans also learned from true settings where those are known (a parameter loss),
 which networks from waveform to waveform cannot. The plain sum *is* the target of productions whose stems were bounced at mix
-level; rendered songs have a composer's balance to be found. A short training on two CPU cores is no system at its best: what is named "as
-shipped" was trained by its own recipe, on more and longer excerpts. Training times are the wall clock's, validation included, of
-one thread of a machine that did other work besides. Waveform networks are for eight stereo tracks.
+level; rendered songs have a composer's balance to be found. A short training on two CPU cores is no system at its best: what is
+named "as shipped" was trained by its own recipe, on more and longer excerpts. Training times are the wall clock's, validation
+included, of one thread of a machine that did other work besides. Waveform networks are for eight stereo tracks.
 """
 
 
