@@ -4,7 +4,7 @@ line from an empty folder.
 An sdist is built from the repository, a wheel from the unpacked sdist, and every environment under .compat/ installs that wheel.
 Each outcome is kept in docs/compat.json as soon as it is there, and docs/compat.md is written from all that are kept.
 torchaudio's Linux wheels load only beside the registry's own builds of torch (2.5 GB each), hence the environments of their own.
-Nothing may be skipped here: a test that cannot run is a failure.
+Nothing may be skipped here but what needs a GPU: a test that cannot run is a failure.
 """
 
 from __future__ import annotations
@@ -48,11 +48,13 @@ class Environment:
     what: str
 
 
+# Of the benchmarks, which no wheel has.
+APART = tuple(f"tests/test_{name}.py" for name in ("benchmarks", "comparison", "optimisation", "regressions", "reliability"))
 CORE, COMMANDS = "tests/installed/test_core.py", "tests/installed/test_commands.py"
 ENVIRONMENTS = (
     # scipy's version of constraints.txt needs numpy 1.26.4; the core alone is tested beside 1.26.0.
-    Environment("oldest", (f"torch=={TORCH[0]}.*", TORCHAUDIO, "numpy==1.26.*"), "dev", (), "every test"),
-    Environment("newest", (f"torch=={TORCH[1]}.*", TORCHAUDIO, "numpy>=2.4"), "dev", (), "every test"),
+    Environment("oldest", (f"torch=={TORCH[0]}.*", TORCHAUDIO, "numpy==1.26.*"), "dev", (), "every test of the packages"),
+    Environment("newest", (f"torch=={TORCH[1]}.*", TORCHAUDIO, "numpy>=2.4"), "dev", (), "every test of the packages"),
     Environment("core-oldest", ("numpy==1.26.0",), "", (CORE,), "the core, no extra installed"),
     Environment("core-newest", ("numpy>=2.4",), "", (CORE,), "the core, no extra installed"),
     Environment("commands", (), "mixing,plugins", (CORE, COMMANDS), "the core and the command line, from an empty folder"),
@@ -116,7 +118,7 @@ def tried(python: Path, tests: tuple[str, ...]) -> Outcome:
                 shutil.copy(ROOT / test, empty)
             run(*pytest, "-W", "error", check=False, cwd=Path(empty), PYTHONPATH="")
     else:
-        run(*pytest, "tests", "-n", "2", check=False)  # `benchmarks/` has benchmarks, which nobody asked for
+        run(*pytest, "tests", "-n", "2", "-m", "not cuda", *(f"--ignore={name}" for name in APART), check=False)
     if not report.exists():
         sys.exit(f"compat: pytest wrote no report with {python}.")
     (counts,) = ElementTree.parse(report).iter("testsuite")
@@ -166,7 +168,7 @@ Written by `make compat`. It builds an sdist from the repository and a wheel fro
 the packages is in both, and installs that wheel into environments of their own: the oldest and the newest supported torch (the
 registry's builds) with torchaudio, and numpy's oldest and newest that go with each set of packages; the core with none of the
 extras, where `dasp` says in one sentence what to install; and the command line with its two extras. The last three run in an
-empty folder. Nothing may be skipped.
+empty folder. Nothing may be skipped; tests that need a GPU, and those of the benchmarks, which no wheel has, are left out.
 
 | environment | what is run | torch | torchaudio | numpy | Python | tests | failed | skipped | time |
 |---|---|---|---|---|---|---|---|---|---|

@@ -24,12 +24,12 @@ from benchmarks.reliability.outcome import Outcome
 from benchmarks.reliability.worker import Worker
 
 KINDS = {
-    "audio": (0.45, "Audio files through `dasp apply`"),
-    "stems": (0.1, "Audio files among the stems of `dasp mix`"),
-    "settings": (0.2, "Settings through `dasp apply-settings`"),
+    "audio": (0.45, "Audio files through `apply`"),
+    "stems": (0.1, "Audio files among the stems of `mix`"),
+    "settings": (0.2, "Settings through `apply-settings`"),
     "weights": (0.1, "Weights of proxies and of mixing models, and checkpoints of a killed run"),
-    "ratings": (0.05, "Ratings and keys of a listening test through `dasp listen-report`"),
-    "recipe": (0.1, "Recipes of `dasp train` and of `python -m proxies.train`"),
+    "ratings": (0.05, "Ratings and keys of a listening test through `listen-report`"),
+    "recipe": (0.1, "Recipes of `train` and of `proxies.train`"),
 }
 SETTINGS: dict[str, Any] = {
     "schema": "dasp-settings/1",

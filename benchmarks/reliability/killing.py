@@ -162,11 +162,11 @@ def _commands(folder: Path) -> list[Command]:
     match = ("mixing", "match", str(song / "stems"), "--reference", str(song / "mix.wav"), "-o", "{out}", "--steps", str(STEPS))
     return [
         Command(
-            "`python -m proxies.train`",
+            "`proxies.train`",
             ("proxies.train", str(_PROXY["target"]), "--run", "{out}", "--device", "cpu", *options),
             "Distortion.safetensors",
             INTERVAL,
         ),
-        Command("`dasp train`", train, "tiny.safetensors", INTERVAL),
-        Command("`dasp match`", (*match, "--effects", "PeakFilter", "--no-reverb"), "settings.json", STEPS, "match"),
+        Command("`train`", train, "tiny.safetensors", INTERVAL),
+        Command("`match`", (*match, "--effects", "PeakFilter", "--no-reverb"), "settings.json", STEPS, "match"),
     ]

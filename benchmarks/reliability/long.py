@@ -1,4 +1,4 @@
-"""Long songs and many tracks through `dasp mix`: how much memory they take, beside a short song's."""
+"""Long songs and many tracks through `mix`: how much memory they take, beside a short song's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(count: int, seed: int, tell: Callable[[str], None]) -> list[Outcome]:
         seed: of the noise.
         tell: progress.
     """
-    outcome = Outcome(f"Long songs and many tracks at {RATE} Hz through `dasp mix --model rules`")
+    outcome = Outcome(f"Long songs and many tracks at {RATE} Hz through `mix --model rules`")
     least, notes = None, []
     for name, (tracks, seconds) in SONGS.items():
         tell(f"long: {name}")

@@ -67,7 +67,7 @@ PAGES: dict[str, tuple[str, str, dict[str, tuple[str, ...] | None]]] = {
     "mixing_export": (
         "mixing.export",
         "Projects for a DAW, written and read; [what is carried over](../export.md).",
-        {"mixing.export": None},
+        {"mixing.export": ("export", "read", "Lane", "Read")},
     ),
     "mixing_listening": (
         "mixing.listening",
