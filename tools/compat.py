@@ -96,14 +96,15 @@ def environment(home: Path, requirements: tuple[str, ...], dasp: str | Path, ext
         extras: of dasp's, what is to be installed with it.
     """
     python = home / "bin" / "python"
-    if not python.exists():
+    there = python.exists()
+    if not there:
         venv.create(home, with_pip=True)
     pins = home / "constraints.txt"
     pins.write_text(constraints((ROOT / "constraints.txt").read_text(), tuple(r for r in requirements if re.search("[<=>]", r))))
     pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "-q", "-c", pins)
     run(*pip, "--upgrade", *requirements, f"{dasp}[{extras}]" if extras else dasp)
-    # The dependencies are there now; dasp itself is installed again even if its version is the same.
-    run(*pip, "--force-reinstall", "--no-deps", dasp)
+    if there:  # an older dasp may be, of the same version
+        run(*pip, "--force-reinstall", "--no-deps", dasp)
     return python
 
 
