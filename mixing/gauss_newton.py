@@ -53,6 +53,10 @@ def gauss_newton(
     known = [stages.get(f"refine {sweep}") for sweep in range(passes)]
     done = known.index(None) if None in known else passes
     problem = Problem(console, multitrack, reference, known[done - 1] or start if done else start)
+    if done:
+        ended, problem.bus_damping, *problem.damping = stages.state(f"refine {done - 1}")
+        if ended:
+            return problem.controls
     count = multitrack.audio.shape[1]
     total = passes * (count + 1)
     progress("refine", 0, total, problem.cost())
@@ -71,8 +75,10 @@ def gauss_newton(
             break
         if sweep:
             restart(problem, iterations, should_stop)
+        problem.refresh()  # a match that goes on here begins with the same numbers
         progress("refine", at + count + 1, total, problem.cost())
-        stages.keep(f"refine {sweep}", problem.controls)
-        if sweep and problem.cost() > 0.9 * before:
+        ended = bool(sweep) and problem.cost() > 0.9 * before
+        stages.keep(f"refine {sweep}", problem.controls, (ended, problem.bus_damping, *problem.damping))
+        if ended:
             break
     return problem.controls

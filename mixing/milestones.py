@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mixing.console import Controls
 from mixing.errors import UserError
 from mixing.multitrack import Multitrack
 
-_PARTS = ("tracks", "buses", "master")
+_PARTS, _STATE = ("tracks", "buses", "master"), "state"
 
 
 class Milestones:
@@ -32,19 +33,24 @@ class Milestones:
         if folder is not None and folder.is_symlink():
             raise UserError(f"{folder}: is a link, where the match keeps what it found; remove it.")
         self.folder, self.identity = folder, identity
-        self._found: dict[str, Controls] = {} if folder is None else _read(folder, identity)
+        self._found: dict[str, tuple[Controls, Tensor]] = {} if folder is None else _read(folder, identity)
 
     def get(self, stage: str) -> Controls | None:
         """What a stage of this match found before."""
-        return self._found.get(stage)
+        return self._found[stage][0] if stage in self._found else None
 
-    def keep(self, stage: str, controls: Controls) -> None:
-        """Write down what a stage found."""
-        self._found[stage] = controls.map(lambda t: t.detach().clone())
+    def state(self, stage: str) -> list[float]:
+        """What a stage of this match kept beside its controls."""
+        return self._found[stage][1].tolist()
+
+    def keep(self, stage: str, controls: Controls, state: Sequence[float] = ()) -> None:
+        """Write down what a stage found, and numbers from which the next one goes on."""
+        self._found[stage] = controls.map(lambda t: t.detach().clone()), torch.tensor(list(state), dtype=torch.float64)
         if self.folder is not None:
             from proxies import snapshot
 
-            tensors = {f"{name}/{part}": getattr(c, part) for name, c in self._found.items() for part in _PARTS}
+            tensors = {f"{name}/{part}": getattr(c, part) for name, (c, _) in self._found.items() for part in _PARTS}
+            tensors |= {f"{name}/{_STATE}": state for name, (_, state) in self._found.items()}
             snapshot.write(self.folder, len(self._found), tensors, {"of": self.identity})
 
     def run(self, stage: str, make: Callable[[], Controls], should_stop: Callable[[], bool]) -> Controls:
@@ -58,15 +64,15 @@ class Milestones:
         return found
 
 
-def _read(folder: Path, identity: str) -> dict[str, Controls]:
+def _read(folder: Path, identity: str) -> dict[str, tuple[Controls, Tensor]]:
     from proxies import snapshot
 
     tensors, counters = snapshot.newest(folder) or ({}, {})
     if counters.get("of") != identity:
         return {}
     stages = dict.fromkeys(name.rpartition("/")[0] for name in tensors)
-    whole = [stage for stage in stages if all(f"{stage}/{part}" in tensors for part in _PARTS)]
-    return {stage: Controls(*(tensors[f"{stage}/{part}"] for part in _PARTS)) for stage in whole}
+    whole = [stage for stage in stages if all(f"{stage}/{part}" in tensors for part in (*_PARTS, _STATE))]
+    return {s: (Controls(*(tensors[f"{s}/{part}"] for part in _PARTS)), tensors[f"{s}/{_STATE}"]) for s in whole}
 
 
 def identity(multitrack: Multitrack, reference: torch.Tensor, **options: Any) -> str:

@@ -25,9 +25,14 @@ class Problem:
         self.energy = float(reference.double().square().sum().clamp_min(1e-12))
         self.damping = [1e-2] * len(self.tracks)
         self.bus_damping = 1e-2
-        self.strips = console.strips(multitrack, start.tracks)[0]
+        self.reference = reference
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Strips, contributions and residual anew from the controls: what was added and taken away on the way left rounding."""
+        self.strips = self.console.strips(self.multitrack, self.tracks[None])[0]
         self.contributions = torch.stack([self.heard(s, u) for s, u in zip(self.strips, self.tracks, strict=True)])
-        self.residual = reference - self.contributions.sum(0)
+        self.residual = self.reference - self.contributions.sum(0)
 
     @property
     def controls(self) -> Controls:

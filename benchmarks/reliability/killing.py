@@ -168,5 +168,6 @@ def _commands(folder: Path) -> list[Command]:
             INTERVAL,
         ),
         Command("`train`", train, "tiny.safetensors", INTERVAL),
-        Command("`match`", (*match, "--effects", "PeakFilter", "--no-reverb"), "settings.json", STEPS, "match"),
+        # The search for late stems is a step too.
+        Command("`match`", (*match, "--effects", "PeakFilter", "--no-reverb"), "settings.json", STEPS + 1, "match"),
     ]
