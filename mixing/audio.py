@@ -223,6 +223,11 @@ def check_writable(path: str | Path) -> None:
     check_file(path)
 
 
+def peak(audio: Tensor) -> float:
+    """The largest magnitude of audio of any shape, 0 of none; NaN where a sample is. Without a copy of it."""
+    return max(map(abs, (float(end) for end in audio.detach().aminmax()))) if audio.numel() else 0.0
+
+
 def write(path: str | Path, audio: Tensor, rate: float, subtype: str | None = None) -> float:
     """Write (C, T), whole or not at all; the format follows the ending.
 
@@ -235,22 +240,21 @@ def write(path: str | Path, audio: Tensor, rate: float, subtype: str | None = No
     import soundfile
 
     path = Path(path)
-    if not audio.isfinite().all():
+    loudest = peak(audio)
+    if not math.isfinite(loudest):
         raise ValueError(f"write: {path} would hold samples that are not finite.")
     kind, own = _kind(path)
     subtype = subtype or own
-    peak = float(audio.abs().max()) if audio.numel() else 0.0
-    gain = 1.0 if subtype in ("FLOAT", "DOUBLE") or peak <= 1 else 0.999 / peak
-    samples = (audio * gain).detach().cpu().float().T.contiguous().numpy()
+    gain = 1.0 if subtype in ("FLOAT", "DOUBLE") or loudest <= 1 else 0.999 / loudest
 
     def save(temporary: Path) -> None:
         try:
-            file = soundfile.SoundFile(temporary, "w", round(rate), samples.shape[1], subtype, format=kind)
+            file = soundfile.SoundFile(temporary, "w", round(rate), audio.shape[0], subtype, format=kind)
         except (soundfile.SoundFileError, ValueError):
             raise UserError(f"{path}: {kind} cannot hold {subtype} at {rate:g} Hz; choose .wav or .flac.") from None
         with file:
-            for start in range(0, len(samples), _BLOCK):
-                file.write(samples[start : start + _BLOCK])
+            for part in audio.detach().split(_BLOCK, 1):
+                file.write((part * gain).cpu().float().T.contiguous().numpy())
 
     write_whole(path, save)
     return 20 * math.log10(gain)

@@ -67,12 +67,14 @@ def said(path: Path, audio: Tensor, rate: float) -> str:
 
 def peak_notes(audio: Tensor, gain_db: float, what: str) -> list[str]:
     """Whether audio was turned down, or peaks above full scale in a float file."""
-    peak = float(audio.abs().max()) if audio.numel() else 0.0
+    from mixing.audio import peak
+
     if gain_db < 0:
         return [f"{what}: turned down by {-gain_db:.2f} dB, so that it does not clip."]
-    if peak > 1:
+    loudest = peak(audio)
+    if loudest > 1:
         return [
-            f"{what}: peaks at {20 * math.log10(peak):+.2f} dBFS, which the 32-bit float file holds; turn it down to play it."
+            f"{what}: peaks at {20 * math.log10(loudest):+.2f} dBFS, which the 32-bit float file holds; turn it down to play it."
         ]
     return []
 
