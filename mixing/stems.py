@@ -34,12 +34,14 @@ class Stems:
         files: one a stem.
         sample_rate: in Hz.
         samples: of the longest; what is read of others beyond their end is silence.
+        own_rate: the most common one of the files.
         notes: what was, or will be, done to the files, in sentences.
     """
 
     files: tuple[_File, ...]
     sample_rate: float
     samples: int
+    own_rate: float
     notes: tuple[str, ...]
 
     @classmethod
@@ -79,7 +81,8 @@ class Stems:
             whole = read(file)[0] if keep else None
             silent = not whole.any() if whole is not None else bool(probe(file, "all").silent)
             loaded.append((file, info, silent, whole))
-        rate = float(sample_rate or Counter(info.rate for _, info, *_ in loaded).most_common(1)[0][0])
+        own_rate = float(Counter(info.rate for _, info, *_ in loaded).most_common(1)[0][0])
+        rate = float(sample_rate or own_rate)
         foreign = sorted(f.name for f in _files(where) if f.suffix.lower() in _FOREIGN)
         notes = [f"{name}: is not read; convert it to WAV or FLAC if it is a stem." for name in foreign]
         files = []
@@ -98,7 +101,7 @@ class Stems:
                 notes.append(f"{file.path.stem}: padded with {missing} of silence at the end.")
         if all(silent for *_, silent, _ in loaded):
             raise UserError(f"{folder}: every stem is silent; there is nothing to mix.")
-        return cls(tuple(files), rate, longest, tuple(notes))
+        return cls(tuple(files), rate, longest, own_rate, tuple(notes))
 
     @property
     def names(self) -> tuple[str, ...]:

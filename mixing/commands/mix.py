@@ -50,12 +50,10 @@ def command(stems: Path, output: Path, model: str | None, seed: int, desk: bool)
 
     name = model or DEFAULT
     mixer = models.mixer(name, **({"seed": seed} if name == "random" else {}))
-    source, heard = blocks.Folder(Stems.open(stems)), None
-    rate = getattr(mixer, "sample_rate", source.sample_rate)
-    if rate != source.sample_rate:
-        resampled = blocks.Folder(Stems.open(stems, rate))
+    source, heard = blocks.Folder(Stems.open(stems, getattr(mixer, "sample_rate", None))), None
+    if source.stems.own_rate > source.sample_rate and hasattr(mixer, "settle"):
         # Settings found at a model's rate are played at the stems'; at a lower one there may be no room for its equalisers.
-        source, heard = (source, resampled) if source.sample_rate > rate and hasattr(mixer, "settle") else (resampled, None)
+        source, heard = blocks.Folder(Stems.open(stems)), source
     say(source.stems.notes)
     made, plan = _mixed(mixer, source, heard)
     peak = audio.peak(made.audio)
