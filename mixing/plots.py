@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from mixing.errors import printable
+
 # Stand-ins that matplotlib draws with, and the page's variables that take their place.
 INK, GRID = "#010203", "#010204"
 _LINES = {"reference": "#010205", "plain sum": "#010206", "match": "#010207"}
@@ -126,6 +128,14 @@ def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = SIZE, **
     for axis in np.atleast_1d(axes):
         axis.patch.set_alpha(0)
     return made, axes
+
+
+def name_rows(axes: Any, names: Iterable[str], length: int = 28) -> None:
+    """Foreign names beside the rows 0, 1, ... of a plot: cut to a length, and never taken for mathematics."""
+    lines = [printable(name) for name in names]
+    lines = [line if len(line) <= length else line[: length - 1] + "…" for line in lines]
+    for tick in axes.set_yticks(range(len(lines)), lines):
+        tick.label1.set_parse_math(False)
 
 
 def svg(picture: Any, name: str, description: str) -> str:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from proxies.sentence import fail, require
+
+PROGRAM = "proxies.evaluate"
 NEEDED = ("auraloss", "click", "pyloudnorm", "rich", "safetensors", "scipy", "soundfile", "soxr")
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """The command line: exit code 0 done, 2 a user's mistake (one sentence on stderr), 130 interrupted."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        _fail(f"needs {', '.join(missing)}: pip install 'dasp-toolkit[train]'.", 2)
+    require(PROGRAM, NEEDED)
     import click
 
     file = click.Path(path_type=Path, dir_okay=False)
@@ -79,15 +79,13 @@ def main(args: Sequence[str] | None = None) -> None:
             click.echo(f"wrote the scores into {put(weights or name, scores)}")
 
     try:
-        command.main(
-            args=list(sys.argv[1:] if args is None else args), prog_name="python -m proxies.evaluate", standalone_mode=False
-        )
+        command.main(args=list(sys.argv[1:] if args is None else args), prog_name=f"python -m {PROGRAM}", standalone_mode=False)
     except click.ClickException as error:
-        _fail(error.format_message(), 2)
+        fail(PROGRAM, error.format_message(), 2)
     except (ValueError, TypeError, ImportError, OSError) as error:
-        _fail(str(error), 2)
+        fail(PROGRAM, str(error), 2)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted.", 130)
+        fail(PROGRAM, "interrupted.", 130)
 
 
 def evaluate(
@@ -147,11 +145,6 @@ def put(weights: str, scores: dict[str, Any]) -> Path:
     header = load(weights).header
     assert header is not None
     return write_scores(weights, {**header.scores, "evaluation": rounded(scores)})
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    print(f"proxies.evaluate: {''.join(c if c.isprintable() else ' ' for c in message)}", file=sys.stderr)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

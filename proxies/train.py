@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from proxies.sentence import fail, require
+
+PROGRAM = "proxies.train"
 NEEDED = ("auraloss", "click", "lightning_fabric", "rich", "safetensors", "scipy", "soundfile", "soxr", "tensorboard", "yaml")
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """The command line: exit code 0 done, 2 a user's mistake (one sentence on stderr), 130 interrupted."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        _fail(f"needs {', '.join(missing)}: pip install 'dasp-toolkit[train]'.", 2)
+    require(PROGRAM, NEEDED)
     import click
 
     @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,15 +75,13 @@ def main(args: Sequence[str] | None = None) -> None:
         click.echo(f"{path}")
 
     try:
-        command.main(
-            args=list(sys.argv[1:] if args is None else args), prog_name="python -m proxies.train", standalone_mode=False
-        )
+        command.main(args=list(sys.argv[1:] if args is None else args), prog_name=f"python -m {PROGRAM}", standalone_mode=False)
     except click.ClickException as error:
-        _fail(error.format_message(), 2)
+        fail(PROGRAM, error.format_message(), 2)
     except (ValueError, ImportError) as error:
-        _fail(str(error), 2)
+        fail(PROGRAM, str(error), 2)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; the same command goes on from the newest snapshot.", 130)
+        fail(PROGRAM, "interrupted; the same command goes on from the newest snapshot.", 130)
 
 
 def _settings(
@@ -112,11 +110,6 @@ def retraining(target: str, recipe: str | None, audio: Sequence[str], changes: d
     for name, value in sorted(changes.items()):
         words += ["--set", f"{name}={value}"]
     return shlex.join(words)
-
-
-def _fail(sentence: str, code: int) -> NoReturn:
-    print(f"proxies.train: {''.join(c if c.isprintable() else ' ' for c in sentence)}", file=sys.stderr)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 from mixing.evaluation.metrics import GROUPS, Metric
 from mixing.evaluation.statistics import Interval
 from mixing.evaluation.table import Table, heading, shown, spread
-from mixing.plots import ACCENT, GRID, INK, figure, svg
+from mixing.plots import ACCENT, GRID, INK, figure, name_rows, svg
 from mixing.templates import templates
 from mixing.text_tables import NOTHING
 
@@ -48,9 +48,7 @@ def plot(table: Table, metric: Metric) -> str:
         if math.isfinite(one.low + one.high):
             axes.plot([one.low, one.high], [y, y], color=ACCENT, linewidth=3, solid_capstyle="round")
         axes.plot([one.mean], [y], color=ACCENT, marker="o", markersize=7)
-    labels = axes.set_yticks(range(len(values)), [_short(m) for m in values])
-    for label in labels:
-        label.label1.set_parse_math(False)
+    name_rows(axes, values)
     axes.set_ylim(len(values) - 0.5, -0.5)
     axes.grid(False, axis="y")
     axes.set_xlabel(heading(metric).replace("$", ""))
@@ -58,11 +56,6 @@ def plot(table: Table, metric: Metric) -> str:
     return svg(
         picture, f"plot-{metric.name}", f"{metric.title} of each mixer: songs, mean and interval. The table has the numbers."
     )
-
-
-def _short(name: str, length: int = 28) -> str:
-    line = "".join(c if c.isprintable() else " " for c in name)
-    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def _best(found: dict[str, Interval]) -> str:

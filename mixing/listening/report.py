@@ -14,7 +14,7 @@ from mixing.listening.analysis import By, Centre, Pair, Result, analyse
 from mixing.listening.cleaning import Excluded, Rules, clean, repeat_difference
 from mixing.listening.criteria import CRITERIA, Criterion
 from mixing.listening.ratings import Read, Session
-from mixing.plots import ACCENT, GRID, INK, figure, svg
+from mixing.plots import ACCENT, GRID, INK, figure, name_rows, svg
 from mixing.templates import templates
 from mixing.text_tables import NOTHING, cell, comma_separated, markdown, number, safe
 
@@ -278,20 +278,13 @@ def boxes(result: Result, criterion: Criterion, name: str) -> str:
         if math.isfinite(x.low + x.high):
             axes.plot([x.low, x.high], [y, y], color=ACCENT, linewidth=4, solid_capstyle="round")
         axes.plot([x.median], [y], color=ACCENT, marker="o", markersize=7)
-    labels = axes.set_yticks(range(len(result.centres)), [_short(n) for n in result.centres])
-    for label in labels:
-        label.label1.set_parse_math(False)
+    name_rows(axes, result.centres)
     axes.set_ylim(len(result.centres) - 0.5, -0.5)
     axes.set_xlim(-2, 102)
     axes.grid(False, axis="y")
     axes.axvline(-2, color=GRID, linewidth=0.6)
     axes.set_xlabel(f"{criterion.title}, 0 to 100")
     return svg(picture, name, f"Box plots of {criterion.title.lower()} for each condition. The table has the numbers.")
-
-
-def _short(name: str, length: int = 28) -> str:
-    line = "".join(c if c.isprintable() else " " for c in name)
-    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def page(report: Report, about: dict[str, Any]) -> str:
