@@ -42,15 +42,12 @@ def table(kept: Mapping[str, Kept]) -> str:
     for group in kept.values():
         for verdict in verdicts(group):
             f = verdict.figure
-            work = f.work if f.ours == "dasp" else f"{f.work}, {f.ours}"
             change = "new" if verdict.change is None else f"{verdict.change:.2f}{' **slower**' if verdict.regressed else ''}"
             ratio = [f"{timing(f.ratio)}", number(verdict.recorded), change]
-            lines.append(f"| {' | '.join([work, number(f.ours_ms.median), f.peer, number(f.peer_ms.median), *ratio])} |")
+            lines.append(f"| {' | '.join([f.title, number(f.ours_ms.median), f.peer, number(f.peer_ms.median), *ratio])} |")
         again = {(f.work, f.ours, f.peer) for f in group.latest.figures}
-        for f in group.record.figures:
-            if (f.work, f.ours, f.peer) not in again:
-                work = f.work if f.ours == "dasp" else f"{f.work}, {f.ours}"
-                lines.append(f"| {work} |  | {f.peer} |  |  | {number(f.ratio.median)} | not measured |")
+        lost = [f for f in group.record.figures if (f.work, f.ours, f.peer) not in again]
+        lines += [f"| {f.title} |  | {f.peer} |  |  | {number(f.ratio.median)} | not measured |" for f in lost]
     return "\n".join(lines)
 
 

@@ -39,6 +39,11 @@ class Figure:
     peer_ms: Spread
     ratio: Spread
 
+    @property
+    def title(self) -> str:
+        """The work, and which of dasp's contenders did it where that is not the plain one."""
+        return self.work if self.ours == "dasp" else f"{self.work}, {self.ours}"
+
 
 @dataclass(frozen=True)
 class Measured:

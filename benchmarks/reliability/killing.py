@@ -74,8 +74,9 @@ def run(count: int, seed: int, tell: Callable[[str], None]) -> list[Outcome]:
     """
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
-        for n, command in enumerate(_commands(Path(folder))):
-            mine = len(range(n, count, 3))
+        commands = _commands(Path(folder))
+        for n, command in enumerate(commands):
+            mine = len(range(n, count, len(commands)))
             if mine:
                 tell(f"killing: {command.title}")
                 outcomes.append(_killed(command, mine, random.Random(seed), Path(folder)))
