@@ -97,3 +97,7 @@ def test_the_page_says_who_is_least_and_what_was_left_out():
     short = overview(results, README).splitlines()
     assert all(line in text for line in short) and len(short) == 4  # all headlines of these rows are the README's
     assert json.dumps([asdict(r) for r in results])
+    assert "## Songs whose settings are known" not in text
+    results[0].rows[1]["values"]["gain_error_db"] = 2.0
+    part = page(results, SHORT).partition("## Songs whose settings are known")[2]
+    assert "The rendered ones alone, 1 of them." in part and "| **0.600**" in part and "| 1.200 | **2.000** |" in part

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from benchmarks.comparison.running import Budget, Result, table
 from mixing.evaluation.table import heading, spread
@@ -36,7 +37,11 @@ def page(results: Sequence[Result], budget: Budget, against: str = "sum") -> str
         f"{len(whole.songs)} held-out songs or sections of {len({r.group for r in whole.rows})} works."
     )
     lines = [INTRO, about + (" **Tiny networks: this page says that it runs, and nothing else.**" if budget.tiny else ""), ""]
-    lines += [overview(results), REMARKS, f"## Tests against {cell(whole.baseline)}", "", whole.about_tests(), ""]
+    lines += [overview(results), REMARKS]
+    if known := known_settings(results):
+        about = f"The rendered ones alone, {len(known[0].rows)} of them."
+        lines += ["## Songs whose settings are known", "", about, "", overview(known), ""]
+    lines += [f"## Tests against {cell(whole.baseline)}", "", whole.about_tests(), ""]
     titles = {r.name: r.title for r in results}
     lines += ["| metric | system | difference | p | p (Holm) | pairs |", "|---|---|---|---|---|---|"]
     for m in metrics:
@@ -46,6 +51,14 @@ def page(results: Sequence[Result], budget: Budget, against: str = "sum") -> str
         lines += ["", "## Left out", ""]
         lines += [f"- {cell(x.song)}{f', {cell(x.mixer)}' if x.mixer else ''}: {cell(x.why)}" for x in whole.left_out]
     return "\n".join(lines) + "\n"
+
+
+def known_settings(results: Sequence[Result]) -> list[Result]:
+    """The results of those songs alone whose true faders are known; none where there is no such song, or no other one."""
+    known = {r["song"] for result in results for r in result.rows if r["values"].get("gain_error_db") is not None}
+    if not known or known == {r["song"] for result in results for r in result.rows}:
+        return []
+    return [replace(result, rows=tuple(r for r in result.rows if r["song"] in known)) for result in results]
 
 
 def overview(results: Sequence[Result], columns: Sequence[str] = ()) -> str:

@@ -1,10 +1,12 @@
-"""Long songs and many tracks through `mix`: how much memory they take, beside a short song's."""
+"""Long songs and many tracks through `mix`: how much memory they take, beside a short song's; and how long a short one takes."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +20,8 @@ BLOCK = 60  # seconds of noise that a long file repeats
 SONGS = {"8 tracks of 30 seconds": (8, 30), "2 tracks of an hour": (2, 3600), "100 tracks of 5 minutes": (100, 300)}
 MOST = 3.0  # times the memory of the first; its mix, which is written whole, not counted
 MIX_BYTES = 8  # a sample of a stereo mix
+USUAL = (8, 30, 44100)  # tracks, seconds, sample rate of a song as it comes
+USUAL_S, USUAL_MB = 20.0, 3000.0  # what it may take at most
 
 
 def run(count: int, seed: int, tell: Callable[[str], None]) -> list[Outcome]:
@@ -34,11 +38,7 @@ def run(count: int, seed: int, tell: Callable[[str], None]) -> list[Outcome]:
         tell(f"long: {name}")
         seconds = seconds if count else max(2, seconds // 100)
         with tempfile.TemporaryDirectory() as folder:
-            stems = Path(folder, "stems")
-            stems.mkdir()
-            for n in range(tracks):
-                _write(stems / f"{n:03d}.wav", seconds, (seed, n))
-            peak, said = _peak_mb([sys.executable, "-m", "mixing", "mix", str(stems), "-o", folder, "--model", "rules"])
+            peak, said = _mixed(folder, tracks, seconds, RATE, seed, "--model", "rules")
             mix = Path(folder, "mix.wav")
             whole = mix.exists() and mix.stat().st_size >= MIX_BYTES * seconds * RATE
         besides = peak - 2 * MIX_BYTES * seconds * RATE / 1e6  # the mix, and its copy for the file
@@ -47,16 +47,41 @@ def run(count: int, seed: int, tell: Callable[[str], None]) -> list[Outcome]:
         outcome.count("done" if whole else "failed", failure)
         notes.append(f"{name}: peak {peak:.0f} MB, {besides:.0f} MB without the mix")
     outcome.note = "; ".join(notes) + "."
-    return [outcome]
+    return [outcome, _usual(seed, bool(count))]
 
 
-def _write(path: Path, seconds: int, seed: tuple[int, int]) -> None:
+def _usual(seed: int, timed: bool) -> Outcome:
+    """A short song through the model that is the default, from a cold start."""
+    tracks, seconds, rate = USUAL
+    outcome = Outcome(f"{tracks} tracks of {seconds} s at {rate} Hz through `mix`, from a cold start")
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.monotonic()
+        peak, said = _mixed(folder, tracks, seconds, rate, seed)
+        taken = time.monotonic() - start
+        done = Path(folder, "mix.wav").exists()
+    failure = f"{taken:.1f} s, {peak:.0f} MB: {said[-200:]}"
+    bad = not done or peak > USUAL_MB or (timed and taken > USUAL_S)
+    outcome.count("done" if done else "failed", failure if bad else "")
+    outcome.note = f"{taken:.1f} s with its stems written first, {peak:.0f} MB, on {os.cpu_count()} cores."
+    return outcome
+
+
+def _mixed(folder: str, tracks: int, seconds: int, rate: int, seed: int, *options: str) -> tuple[float, str]:
+    """`dasp mix` of tracks of noise into a folder: the peak of its memory, and what it said."""
+    stems = Path(folder, "stems")
+    stems.mkdir()
+    for n in range(tracks):
+        _write(stems / f"{n:03d}.wav", seconds, rate, (seed, n))
+    return _peak_mb([sys.executable, "-m", "mixing", "mix", str(stems), "-o", folder, *options])
+
+
+def _write(path: Path, seconds: int, rate: int, seed: tuple[int, int]) -> None:
     import soundfile
 
-    block = (3000 * np.random.default_rng(seed).standard_normal(min(seconds, BLOCK) * RATE)).astype(np.int16)
-    with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16") as file:
+    block = (3000 * np.random.default_rng(seed).standard_normal(min(seconds, BLOCK) * rate)).astype(np.int16)
+    with soundfile.SoundFile(path, "w", rate, 1, "PCM_16") as file:
         for start in range(0, seconds, BLOCK):
-            file.write(block[: (min(seconds - start, BLOCK)) * RATE])
+            file.write(block[: (min(seconds - start, BLOCK)) * rate])
 
 
 def _peak_mb(command: list[str]) -> tuple[float, str]:
