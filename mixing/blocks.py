@@ -43,8 +43,8 @@ class Source(Protocol):
         """Samples [start, start + samples) of every track: a batch of one."""
         ...
 
-    def track(self, number: int) -> Tensor:
-        """One track as a whole, (2, T)."""
+    def track(self, number: int, start: int = 0, samples: int | None = None) -> Tensor:
+        """One track, or samples [start, start + samples) of it: (2, samples)."""
         ...
 
 
@@ -80,8 +80,9 @@ class Whole:
         audio = self.multitrack.audio[self.song, self.there, :, start : start + samples]
         return Multitrack(audio[None], self.channels[None], self.sample_rate, (self.names,))
 
-    def track(self, number: int) -> Tensor:
-        return self.multitrack.audio[self.song, self.there[number]]
+    def track(self, number: int, start: int = 0, samples: int | None = None) -> Tensor:
+        end = self.samples if samples is None else start + samples
+        return self.multitrack.audio[self.song, self.there[number], :, start:end]
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ class Folder:
     def read(self, start: int, samples: int) -> Multitrack:
         return Multitrack(self.stems.read(start, samples)[None], self.channels[None], self.sample_rate, (self.names,))
 
-    def track(self, number: int) -> Tensor:
-        return self.stems.track(number)
+    def track(self, number: int, start: int = 0, samples: int | None = None) -> Tensor:
+        return self.stems.track(number, start, samples)
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,12 @@ class Plan:
         console = self.console
         buses = {name: again(bus) for name, bus in console.buses.items()}
         return Plan(Console(again(console.track_chain), buses, again(console.master)), self.controls)
+
+
+def track_parts(source: Source, number: int, size: int = 1 << 20) -> Iterator[Tensor]:
+    """One track, part by part: (2, samples) each."""
+    for start in range(0, source.samples, size):
+        yield source.track(number, start, min(size, source.samples - start))
 
 
 def block_size(source: Source) -> int:

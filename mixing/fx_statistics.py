@@ -21,7 +21,7 @@ from mixing import strict_json
 from mixing.data.song import Song, Stem
 from mixing.errors import UserError
 from mixing.instruments import FAMILIES, family
-from mixing.mixers import integrated_loudness
+from mixing.loudness import integrated_loudness
 from mixing.output import write_text
 from mixing.strict_json import short
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
@@ -32,15 +31,3 @@ class Mixer(Protocol):
     """Anything that makes a mix of a multitrack: a model or a rule."""
 
     def __call__(self, multitrack: Multitrack) -> Mix: ...
-
-
-def integrated_loudness(audio: Tensor, sample_rate: float) -> float:
-    """Integrated loudness in LUFS of (C, T) by pyloudnorm; -inf for silence and for less than a block of 0.4 s."""
-    import pyloudnorm
-
-    if audio.shape[-1] < math.ceil(0.4 * sample_rate):
-        return -math.inf
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of log(0) on silence
-        meter: Any = pyloudnorm.Meter(round(sample_rate), filter_class="DeMan")  # the standard's filters to 0.01 dB
-        return float(meter.integrated_loudness(audio.detach().cpu().double().T.numpy()))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mixing.audio import resample
-from mixing.mixers import integrated_loudness
+from mixing.loudness import integrated_loudness
 from mixing.multitrack import Multitrack
 from mixing.plots import losses, spectra
 from mixing.result import ALWAYS_ON, INACTIVE, UNHEARD, MatchResult

@@ -19,7 +19,7 @@ from mixing.desk.carry import carry, piece_length
 from mixing.desk.page import page
 from mixing.desk.parts import completed, is_live, said, split, tables
 from mixing.errors import UserError
-from mixing.mixers import integrated_loudness
+from mixing.loudness import integrated_loudness
 from mixing.output import replace_folder, write_text
 from mixing.playback import check_stems, play
 from mixing.settings import Settings

@@ -13,7 +13,7 @@ import torch
 from mixing.evaluation import levels
 from mixing.evaluation.audio_features import Features, features, stereo, trim
 from mixing.loss import StereoLoss
-from mixing.mixers import integrated_loudness
+from mixing.loudness import integrated_loudness
 
 RUNNING = 40  # frames
 

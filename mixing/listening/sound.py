@@ -16,7 +16,7 @@ import torch
 
 from mixing.audio import probe, read, resample
 from mixing.errors import UserError
-from mixing.mixers import integrated_loudness
+from mixing.loudness import integrated_loudness
 
 FADE_S = 0.05  # at both ends: what is looped as a whole does not click
 CEILING_DBTP = -0.1

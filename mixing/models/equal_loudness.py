@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from mixing.blocks import Plan, Source, render
+from mixing.blocks import Plan, Source, render, track_parts
 from mixing.console import FADER, Controls
-from mixing.mixers import UNITY_DB, integrated_loudness
+from mixing.loudness import integrated_loudness
+from mixing.mixers import UNITY_DB
 from mixing.models.baseline import Baseline, placed
 
 
@@ -31,7 +32,7 @@ class EqualLoudness(Baseline):
         gains = torch.zeros(source.channels.shape, dtype=torch.float64)
         for n in range(len(gains)):
             # As it is heard: a mono track plays from both sides.
-            loudness = integrated_loudness(source.track(n), source.sample_rate)
+            loudness = integrated_loudness(track_parts(source, n), source.sample_rate)
             if math.isfinite(loudness):
                 gains[n] = self.track_lufs - loudness
         return at_loudness(placed(gains + UNITY_DB), source, self.mix_lufs)
@@ -40,7 +41,7 @@ class EqualLoudness(Baseline):
 def at_loudness(plan: Plan, source: Source, lufs: float) -> Plan:
     """The plan with all its faders moved together, so that a console without bus and master makes a mix of this loudness; a mix
     that is silent or shorter than 0.4 s stays as it is."""
-    loudness = integrated_loudness(torch.cat(list(render(plan, source)), 1), source.sample_rate)
+    loudness = integrated_loudness(render(plan, source), source.sample_rate)
     if not math.isfinite(loudness):
         return plan
     tracks = plan.controls.tracks.clone()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mixing.blocks import Plan, Source, Whole
+from mixing.blocks import Plan, Source, Whole, track_parts
 from mixing.errors import UserError
 from mixing.mixers import UNITY_DB, Mix
 from mixing.models.baseline import placed, play
@@ -116,7 +116,7 @@ class Regression(Model):
 
 def _rows(source: Source) -> np.ndarray:
     channels = source.channels.tolist()
-    return np.stack([of_track(source.track(n), c, source.sample_rate).vector() for n, c in enumerate(channels)])
+    return np.stack([of_track(track_parts(source, n), c, source.sample_rate).vector() for n, c in enumerate(channels)])
 
 
 def _with_context(rows: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dasp import Chain, PeakFilter
-from mixing.blocks import Plan, Source
+from mixing.blocks import Plan, Source, track_parts
 from mixing.console import Console
 from mixing.mixers import UNITY_DB
 from mixing.models.baseline import Baseline, placed, set_tracks
@@ -52,7 +52,7 @@ class Rules(Baseline):
 
     def settle(self, source: Source) -> Plan:
         rate = source.sample_rate
-        tracks = [of_track(source.track(n), c, rate) for n, c in enumerate(source.channels.tolist())]
+        tracks = [of_track(track_parts(source, n), c, rate) for n, c in enumerate(source.channels.tolist())]
         gains = [-24.0 - t.loudness_lufs if t.rms > 0 and t.loudness_lufs > -70 else 0.0 for t in tracks]
         pans = self._pans(tracks, gains)
         console = Console(Chain(*(PeakFilter(rate) for _ in range(_BANDS))))

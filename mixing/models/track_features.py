@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mixing.mixers import integrated_loudness
+from mixing.loudness import LoudnessMeter
 
 N_FFT = 4096
-_CHUNK = 1 << 20  # samples whose spectra are taken at a time
 _SILENT_LUFS = -70.0
 OCTAVES_HZ = tuple(31.25 * 2**k for k in range(10))  # centres
 
@@ -69,23 +69,26 @@ class TrackFeatures:
 VECTOR = 17
 
 
-def of_track(audio: Tensor, channels: int, sample_rate: float) -> TrackFeatures:
-    """Measure a track (2, T), mono ones in both channels."""
-    loudness = integrated_loudness(audio, sample_rate)
-    mono = audio.mean(0)
-    window = torch.hann_window(N_FFT).to(mono)
+def of_track(parts: Iterable[Tensor], channels: int, sample_rate: float) -> TrackFeatures:
+    """Measure a track, (2, samples) after (2, samples), mono ones in both channels. No spectrum spans two parts."""
+    meter, window = LoudnessMeter(sample_rate), torch.hann_window(N_FFT)
     power, frames = torch.zeros(N_FFT // 2 + 1, dtype=torch.float64), 0
-    for start in range(0, len(mono), _CHUNK):
-        part = mono[start : start + _CHUNK]
-        part = torch.nn.functional.pad(part, (0, max(0, N_FFT - len(part))))
-        spectrum = torch.stft(part, N_FFT, N_FFT // 2, window=window, center=False, return_complex=True).abs().square().double()
-        power += spectrum.sum(1).cpu()
+    peak, energy, samples = 0.0, 0.0, 0
+    for part in parts:
+        meter.add(part)
+        peak = max(peak, float(part.abs().max()))
+        energy += float(part.double().square().mean(0).sum())
+        samples += part.shape[1]
+        mono = part.mean(0)
+        mono = torch.nn.functional.pad(mono, (0, max(0, N_FFT - len(mono))))
+        spectrum = torch.stft(mono, N_FFT, N_FFT // 2, window=window.to(mono), center=False, return_complex=True).abs().square()
+        power += spectrum.double().sum(1).cpu()
         frames += spectrum.shape[1]
     return TrackFeatures(
-        max(loudness, _SILENT_LUFS),
+        max(meter.integrated(), _SILENT_LUFS),
         np.linspace(0, sample_rate / 2, N_FFT // 2 + 1),
         (power / max(frames, 1)).numpy(),
-        float(audio.abs().max()) if audio.numel() else 0.0,
-        float(audio.square().mean().sqrt()) if audio.numel() else 0.0,
+        peak,
+        math.sqrt(energy / max(samples, 1)),
         channels,
     )

@@ -18,7 +18,7 @@ from mixing.blocks import Whole
 from mixing.cli import dasp
 from mixing.desk import write
 from mixing.loss import residual_db
-from mixing.mixers import integrated_loudness
+from mixing.loudness import integrated_loudness
 from mixing.playback import render
 from mixing.plots import third_octaves
 

@@ -12,7 +12,7 @@ from tiny import dmc, permuted, song, stirred
 
 from mixing import Multitrack, UserError
 from mixing.blocks import Whole, mix
-from mixing.mixers import integrated_loudness
+from mixing.loudness import integrated_loudness
 from mixing.models import MixWaveUNet, Regression, Rules, about, build, kinds, load, mixer, names, save
 from mixing.models.track_features import VECTOR, of_track
 
@@ -100,7 +100,7 @@ def taught(seed=0):
         tracks = Multitrack.from_tracks(
             [(0.1 + 0.13 * ((k * 7 + n * 3) % 5)) * stem(n + k, 0.8, channels=1 + n % 2) for n in range(4)], float(RATE)
         )
-        loudness = [of_track(tracks.audio[0, n], 1, RATE).loudness_lufs for n in range(4)]
+        loudness = [of_track([tracks.audio[0, n]], 1, RATE).loudness_lufs for n in range(4)]
         fader = torch.tensor([-20.0 - v for v in loudness])
         examples.append((tracks, fader, torch.tensor([0.3 if n % 2 else 0.6 for n in range(4)])))
     return Regression(RATE).fit(examples, seed=seed), examples
@@ -115,7 +115,7 @@ def test_regression_finds_a_linear_rule():
     assert (found["fader_db"][0] - moved).abs().max() < 1.0
     assert (found["pan"][0] - pan).abs().max() < 0.05
     assert torch.equal(taught()[0].weight, model.weight)
-    assert of_track(tracks.audio[0, 0], 1, RATE).vector().shape == (VECTOR,)
+    assert of_track([tracks.audio[0, 0]], 1, RATE).vector().shape == (VECTOR,)
 
 
 def test_fresh_regression_is_the_sum_and_bad_examples_are_refused():

@@ -14,7 +14,7 @@ import torch
 from synthetic import RATE, fake_match, stem
 
 from mixing import Multitrack, report
-from mixing.mixers import integrated_loudness
+from mixing.loudness import integrated_loudness
 from mixing.plots import losses, third_octaves
 from mixing.settings import of_match
 
