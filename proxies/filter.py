@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +12,7 @@ from proxies.network import Network
 from proxies.reader import Reader
 from proxies.scan import recurrence
 
-_START = (-2.0, 0.0, 0.0, 0.0, 0.0)
+_START = (-2.0, 0.0, 0.0, 0.0, 0.0)  # logarithms of w, p, r, z and the gain before training
 
 
 class Filter(Network):
@@ -23,15 +26,26 @@ class Filter(Network):
         num_controls: P.
         sections: in series; all read all controls.
         width: hidden layers that read the controls.
+        frequencies: of each section before training, in sample rates; None: 0.043. A section that begins far from what it is to
+            imitate may stay there.
 
     >>> tuple(Filter(3)(torch.zeros(2, 2, 100), torch.rand(2, 3)).shape)
     (2, 2, 100)
     """
 
-    def __init__(self, num_controls: int, *, sections: int = 1, width: int = 16) -> None:
+    def __init__(
+        self, num_controls: int, *, sections: int = 1, width: int = 16, frequencies: Sequence[float] | None = None
+    ) -> None:
         super().__init__(locals())
         self.at_least(1, "sections", "width")
-        self.readers = nn.ModuleList(Reader(num_controls, _START, width) for _ in range(sections))
+        starts = [_START] * sections
+        if frequencies is not None:
+            if len(frequencies) != sections or not all(0 < f < 0.5 for f in frequencies):
+                raise ValueError(
+                    f"Filter: frequencies are shares of the sample rate, one a section ({sections}); got {frequencies!r}."
+                )
+            starts = [(math.log(math.tan(math.pi * f)), *_START[1:]) for f in frequencies]
+        self.readers = nn.ModuleList(Reader(num_controls, start, width) for start in starts)
 
     def process(self, x: Tensor, controls: Tensor, state: dict[str, Tensor] | None) -> Tensor:
         y = x[:, 0]

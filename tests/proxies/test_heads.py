@@ -165,6 +165,8 @@ def test_room_is_mono_or_pairs():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"kind": "filter", "num_controls": 1, "sections": 2, "frequencies": [0.1]}, r"one a section \(2\); got \[0.1\]"),
+        ({"kind": "filter", "num_controls": 1, "frequencies": [0.5]}, "Filter: frequencies are shares of the sample rate"),
         ({"kind": "shaper", "num_controls": 1, "curve": "cubic"}, "'tanh' or 'hinge'; got 'cubic'"),
         ({"kind": "gain", "num_controls": 1, "followers": ["rms"]}, "'peak' or 'square'; got 'rms'"),
         ({"kind": "gain", "num_controls": 1, "attack": [0, 1]}, r"attack is samples for each of 1 followers; got \[0, 1\]"),
@@ -191,6 +193,21 @@ def test_times_that_a_follower_starts_from():
     r = level[0].exp()[0, 0]
     assert abs(r[1] - 1) < 0.01
     assert abs(r[499 + 200] / r[499] - math.exp(-1)) < 0.02
+
+
+def test_frequencies_that_sections_start_from():
+    """A section of quality 1 that is made a high pass gives 0 dB at its frequency, and 40 dB less a decade below."""
+    frequencies = (0.002, 0.05)
+    for n, own in enumerate(frequencies):
+        network = build("filter", num_controls=1, sections=2, frequencies=frequencies).double()
+        with torch.no_grad():
+            network.readers[n].linear.bias[2] = -30.0
+            x = torch.zeros(1, 1, 1 << 15, dtype=torch.float64)
+            x[..., 0] = 1
+            response = torch.fft.rfft(network(x, torch.full((1, 1), 0.5, dtype=torch.float64))[0, 0]).abs()
+        at, below = (20 * float(response[round(f * x.shape[2])].log10()) for f in (own, own / 10))
+        assert abs(at) < 0.5
+        assert abs(below + 40) < 1
 
 
 def strip(width, kind="gain"):
