@@ -27,6 +27,7 @@ from proxies.teacher import made
 RATES = (0.03, 0.003)  # of Adam, at the first and the last step
 LEAST_DB = -30.0  # what start and target must differ by
 MOST_STEPS = 20  # times as many as asked for, at most, in equal time
+AIM_DB = 3.0  # that hybrid may be behind fd in equal steps
 STRATEGIES: dict[str, Callable[[], Strategy]] = {
     "autodiff": Autodiff,
     "fd": FiniteDifference,
@@ -205,6 +206,7 @@ def page(results: Mapping[str, Sequence[Row]]) -> str:
         "| effect | controls | ESR at the start, dB | fd, dB | hybrid, dB | difference | time over fd's | in fd's time, dB |",
         "|---|---|---|---|---|---|---|---|",
     ]
+    behind, cheaper, further = [], [], []
     for name, rows in results.items():
         by = {(r.strategy, r.equal): r for r in rows}
         fd, hybrid, given = by.get(("fd", "steps")), by.get(("hybrid", "steps")), by.get(("hybrid", "seconds"))
@@ -212,6 +214,15 @@ def page(results: Mapping[str, Sequence[Row]]) -> str:
             cells = [f"{r:.1f}" for r in (fd.before, fd.esr_db, hybrid.esr_db, hybrid.esr_db - fd.esr_db)]
             cells += [f"{hybrid.seconds / fd.seconds:.2f}", f"{given.esr_db:.1f}"]
             lines.append(f"| {name} | {fd.controls} | {' | '.join(cells)} |")
+            behind += [f"{name} ({hybrid.esr_db - fd.esr_db:.1f} dB)"] if hybrid.esr_db - fd.esr_db > AIM_DB else []
+            cheaper += [name] if hybrid.seconds < fd.seconds else []
+            further += [name] if given.esr_db < fd.esr_db else []
+    missed, cheap, far = (", ".join(names) or "none" for names in (behind, cheaper, further))
+    lines += [
+        "",
+        f"Aim: in equal steps, hybrid at most {AIM_DB:g} dB behind fd. Missed by: {missed}. A step of hybrid is cheaper",
+        f"than one of fd on: {cheap}. In fd's time hybrid comes further than fd on: {far}.",
+    ]
     for name, rows in results.items():
         lines += ["", f"## {name}"]
         for equal in ("steps", "seconds"):

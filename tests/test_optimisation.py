@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,22 @@ def test_the_page_has_a_row_for_each(rows):
     (short,) = [line for line in text.splitlines() if line.startswith("| dasp:Distortion | 1 |")]
     fd, hybrid = (next(r for r in rows if (r.strategy, r.equal) == (name, "steps")) for name in ("fd", "hybrid"))
     assert f"| {hybrid.esr_db - fd.esr_db:.1f} |" in short
+
+
+def test_the_page_says_where_the_aim_is_missed(rows):
+    fd = next(r for r in rows if (r.strategy, r.equal) == ("fd", "steps"))
+
+    def with_hybrid(esr_db, seconds, given_db):
+        others = [replace(r, esr_db=esr_db, seconds=seconds) for r in rows if (r.strategy, r.equal) == ("hybrid", "steps")]
+        given = [replace(r, esr_db=given_db) for r in rows if (r.strategy, r.equal) == ("hybrid", "seconds")]
+        return [fd, *others, *given]
+
+    behind = with_hybrid(fd.esr_db + 3.2, 2 * fd.seconds, fd.esr_db + 1)
+    ahead = with_hybrid(fd.esr_db + 2.9, 0.5 * fd.seconds, fd.esr_db - 1)
+    text = page({"dasp:Slow": behind, "dasp:Quick": ahead})
+    assert "Missed by: dasp:Slow (3.2 dB)." in text
+    assert "than one of fd on: dasp:Quick. In fd's time hybrid comes further than fd on: dasp:Quick." in text
+    assert "Missed by: none." in page({"dasp:Quick": ahead})
 
 
 def test_pairs_differ_and_are_reproducible():
