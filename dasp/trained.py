@@ -51,7 +51,7 @@ def _copied(network: Network, dtype: torch.dtype, device: torch.device) -> Netwo
     return copy.deepcopy(network).to(device=device, dtype=dtype)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # by identity: torch 2.11 hashes one while it traces, before its fields are there
 class Trained:
     """A trained proxy of one effect, by the name of shipped weights or by a file.
 

@@ -25,7 +25,8 @@ from compat_archives import ROOT, build, run
 
 HOME = ROOT / ".compat"
 TORCH = ("2.11", "2.14")
-TORCHAUDIO = "torchaudio==2.11.*"
+OLDEST = (f"torch=={TORCH[0]}.*", "torchaudio==2.11.0")  # torchaudio 2.11.1 does not load beside that torch
+NEWEST = (f"torch=={TORCH[1]}.*", "torchaudio==2.11.*")
 STORED, PAGE = ROOT / "docs" / "compat.json", ROOT / "docs" / "compat.md"
 
 
@@ -53,8 +54,8 @@ APART = tuple(f"tests/test_{name}.py" for name in ("benchmarks", "comparison", "
 CORE, COMMANDS = "tests/installed/test_core.py", "tests/installed/test_commands.py"
 ENVIRONMENTS = (
     # scipy's version of constraints.txt needs numpy 1.26.4; the core alone is tested beside 1.26.0.
-    Environment("oldest", (f"torch=={TORCH[0]}.*", TORCHAUDIO, "numpy==1.26.*"), "dev", (), "every test of the packages"),
-    Environment("newest", (f"torch=={TORCH[1]}.*", TORCHAUDIO, "numpy>=2.4"), "dev", (), "every test of the packages"),
+    Environment("oldest", (*OLDEST, "numpy==1.26.*"), "dev", (), "every test of the packages"),
+    Environment("newest", (*NEWEST, "numpy>=2.4"), "dev", (), "every test of the packages"),
     Environment("core-oldest", ("numpy==1.26.0",), "", (CORE,), "the core, no extra installed"),
     Environment("core-newest", ("numpy>=2.4",), "", (CORE,), "the core, no extra installed"),
     Environment("commands", (), "mixing,plugins", (CORE, COMMANDS), "the core and the command line, from an empty folder"),

@@ -14,6 +14,9 @@ from triton.runtime.interpreter import InterpretedFunction
 
 from dasp.atoms import _library
 
+# The interpreter of the Triton that torch 2.11 pins makes numbers of arrays in a way that numpy gives up.
+pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array with ndim > 0 to a scalar:DeprecationWarning")
+
 PACKAGE = "dasp.atoms.gpu"
 CPU_ONLY = [
     f"{name}{end}"
