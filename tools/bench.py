@@ -10,14 +10,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from compat import ROOT, TORCH, TORCHAUDIO, environment, run
+from compat import NEWEST, ROOT, environment, run
 
 FILES = ("--json", "docs/benchmarks.json", "--page", "docs/benchmarks.md")
 
 
 def contenders() -> Path:
     """The Python of the environment in which all contenders are."""
-    return environment(ROOT / ".bench", (f"torch=={TORCH[-1]}.*", TORCHAUDIO, "numpy>=1.26"), ".", "bench")
+    return environment(ROOT / ".bench", (*NEWEST, "numpy>=1.26"), ".", "bench")
 
 
 def main() -> int:
