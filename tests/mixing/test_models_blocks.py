@@ -14,6 +14,7 @@ from tiny import dmc, stirred
 from mixing import Multitrack, models
 from mixing.audio import read
 from mixing.blocks import Folder, Whole, mix, overlapped
+from mixing.loudness import integrated_loudness
 from mixing.mixers import Mix
 from mixing.models import MixWaveUNet, mixer
 from mixing.models import save as save_model
@@ -145,3 +146,24 @@ def test_memory_does_not_grow_with_the_tracks(tmp_path):
     peak, megabytes = map(float, run.stdout.split())
     assert peak > 1
     assert megabytes < 200
+
+
+@pytest.mark.parametrize("name", ["rules", "equal-loudness"])
+def test_rules_read_no_track_as_a_whole(name):
+    """A song longer than what is read of a track at a time, and its mix is at the loudness that was asked for."""
+
+    class Parts(Whole):
+        def read(self, start, samples):
+            assert samples <= 1 << 22
+            return super().read(start, samples)
+
+        def track(self, number, start=0, samples=None):
+            assert samples is not None and samples <= 1 << 20
+            return super().track(number, start, samples)
+
+    long = Parts(Multitrack.from_tracks([stem(n, seconds=60.0) for n in range(2)], float(RATE)))
+    assert long.samples > 1 << 20
+    plan = mixer(name).settle(long)
+    loudness = integrated_loudness(mix(mixer(name), long)[0].audio[0], RATE)
+    assert math.isclose(loudness, -18.0, abs_tol=0.05)
+    assert plan.controls.tracks.isfinite().all()
