@@ -206,18 +206,20 @@ def page(results: Mapping[str, Sequence[Row]]) -> str:
         "| effect | controls | ESR at the start, dB | fd, dB | hybrid, dB | difference | time over fd's | in fd's time, dB |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    behind, cheaper, further = [], [], []
+    compared = []
     for name, rows in results.items():
         by = {(r.strategy, r.equal): r for r in rows}
         fd, hybrid, given = by.get(("fd", "steps")), by.get(("hybrid", "steps")), by.get(("hybrid", "seconds"))
         if fd and hybrid and given:
-            cells = [f"{r:.1f}" for r in (fd.before, fd.esr_db, hybrid.esr_db, hybrid.esr_db - fd.esr_db)]
-            cells += [f"{hybrid.seconds / fd.seconds:.2f}", f"{given.esr_db:.1f}"]
-            lines.append(f"| {name} | {fd.controls} | {' | '.join(cells)} |")
-            behind += [f"{name} ({hybrid.esr_db - fd.esr_db:.1f} dB)"] if hybrid.esr_db - fd.esr_db > AIM_DB else []
-            cheaper += [name] if hybrid.seconds < fd.seconds else []
-            further += [name] if given.esr_db < fd.esr_db else []
-    missed, cheap, far = (", ".join(names) or "none" for names in (behind, cheaper, further))
+            compared.append((name, fd, hybrid, given))
+    for name, fd, hybrid, given in compared:
+        cells = [f"{r:.1f}" for r in (fd.before, fd.esr_db, hybrid.esr_db, hybrid.esr_db - fd.esr_db)]
+        cells += [f"{hybrid.seconds / fd.seconds:.2f}", f"{given.esr_db:.1f}"]
+        lines.append(f"| {name} | {fd.controls} | {' | '.join(cells)} |")
+    behind = [(name, hybrid.esr_db - fd.esr_db) for name, fd, hybrid, _ in compared]
+    missed = ", ".join(f"{name} ({by_db:.1f} dB)" for name, by_db in behind if by_db > AIM_DB) or "none"
+    cheap = ", ".join(name for name, fd, hybrid, _ in compared if hybrid.seconds < fd.seconds) or "none"
+    far = ", ".join(name for name, fd, _, given in compared if given.esr_db < fd.esr_db) or "none"
     lines += [
         "",
         f"Aim: in equal steps, hybrid at most {AIM_DB:g} dB behind fd. Missed by: {missed}. A step of hybrid is cheaper",
